@@ -1,0 +1,123 @@
+#include "libcontainer/base/message.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace husk {
+namespace {
+
+void send_with_fds(int socket, std::string_view text, const std::vector<int>& fds, std::string_view what) {
+  iovec iov{const_cast<char*>(text.data()), text.size()};
+  std::vector<char> control(CMSG_SPACE(sizeof(int) * std::max<size_t>(fds.size(), 1)));
+  msghdr msg{};
+  msg.msg_iov = &iov;
+  msg.msg_iovlen = 1;
+  if (!fds.empty()) {
+    msg.msg_control = control.data();
+    msg.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
+    cmsghdr* c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+    memcpy(CMSG_DATA(c), fds.data(), sizeof(int) * fds.size());
+  }
+  ssize_t n;
+  do n = sendmsg(socket, &msg, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  check(n, what);
+}
+
+sockaddr_un address_at(int dir_fd, const std::string& name) {
+  sockaddr_un addr{};
+  addr.sun_family = AF_UNIX;
+  std::string path = "/proc/self/fd/" + std::to_string(dir_fd) + "/" + name;
+  if (path.size() >= sizeof addr.sun_path) throw_errno("socket " + name, ENAMETOOLONG);
+  memcpy(addr.sun_path, path.c_str(), path.size() + 1);
+  return addr;
+}
+
+}  // namespace
+
+void send_message(int socket, const Json& body, const std::vector<int>& fds) {
+  std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > kMaxMessage) throw_errno("sending a message of " + std::to_string(text.size()) + " bytes", EMSGSIZE);
+  send_with_fds(socket, text, fds, "sending a message");
+}
+
+bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout) {
+  if (!wait_readable(socket, timeout.count() < 0 ? -1 : static_cast<int>(timeout.count())))
+    throw Error(ErrorKind::kTimeout, "no message within " + std::to_string(timeout.count()) + " ms", ETIMEDOUT);
+  std::vector<char> text(kMaxMessage + 1);
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxMessageFds)];
+  iovec iov{text.data(), text.size()};
+  msghdr msg{};
+  msg.msg_iov = &iov;
+  msg.msg_iovlen = 1;
+  msg.msg_control = control;
+  msg.msg_controllen = sizeof control;
+  ssize_t n;
+  do n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
+  while (n < 0 && errno == EINTR);
+  if (n < 0 && errno == ECONNRESET) return false;
+  check(n, "receiving a message");
+  out.fds.clear();
+  for (cmsghdr* c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    const char* data = reinterpret_cast<const char*>(CMSG_DATA(c));
+    for (size_t i = 0; i < count; ++i) {
+      int fd;
+      memcpy(&fd, data + i * sizeof fd, sizeof fd);
+      out.fds.emplace_back(fd);
+    }
+  }
+  if (n == 0) return false;
+  if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) throw Error(ErrorKind::kInvalid, "a truncated message", EMSGSIZE);
+  out.body = Json::parse(text.data(), text.data() + n, nullptr, false);
+  if (!out.body.is_object()) throw Error(ErrorKind::kInvalid, "a message that is not a JSON object", EPROTO);
+  return true;
+}
+
+Json error_to_json(const Error& error) {
+  return {{"error", {{"kind", kind_name(error.kind())}, {"errno", error.errnum()}, {"message", error.message()}}}};
+}
+
+Error error_from_json(const Json& json) {
+  const Json& e = json.at("error");
+  return Error(kind_from_name(e.value("kind", "")), e.value("message", "unknown error"), e.value("errno", 0));
+}
+
+void throw_if_error(const Json& reply) {
+  if (reply.contains("error")) throw error_from_json(reply);
+}
+
+UniqueFd listen_at(int dir_fd, const std::string& name, int type) {
+  UniqueFd fd(check(socket(AF_UNIX, type | SOCK_CLOEXEC, 0), "socket"));
+  sockaddr_un addr = address_at(dir_fd, name);
+  check(bind(fd.get(), reinterpret_cast<sockaddr*>(&addr), sizeof addr), "bind " + name);
+  check(listen(fd.get(), 64), "listen " + name);
+  return fd;
+}
+
+UniqueFd connect_at(int dir_fd, const std::string& name, int type) {
+  UniqueFd fd(check(socket(AF_UNIX, type | SOCK_CLOEXEC, 0), "socket"));
+  sockaddr_un addr = address_at(dir_fd, name);
+  check(connect(fd.get(), reinterpret_cast<sockaddr*>(&addr), sizeof addr), "connect to " + name);
+  return fd;
+}
+
+void send_console(const std::string& socket_path, int master_fd, const std::string& name) {
+  UniqueFd fd(check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
+  sockaddr_un addr{};
+  addr.sun_family = AF_UNIX;
+  if (socket_path.size() >= sizeof addr.sun_path) throw_errno("console socket " + socket_path, ENAMETOOLONG);
+  memcpy(addr.sun_path, socket_path.c_str(), socket_path.size());
+  check(connect(fd.get(), reinterpret_cast<sockaddr*>(&addr), sizeof addr), "connect to console socket " + socket_path);
+  send_with_fds(fd.get(), name, {master_fd}, "sending the console's fd");
+}
+
+}  // namespace husk

@@ -1,0 +1,46 @@
+// One message with fds over an AF_UNIX SOCK_SEQPACKET socket: what husk, husk-sandbox, husk-shim and husk-init say
+// to one another. The payload is JSON (nlohmann), so that a newer peer's extra fields are simply not read.
+#pragma once
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/fd.h"
+
+namespace husk {
+
+// nlohmann's default object keeps keys sorted, which is what we want on disk and on the wire.
+using Json = nlohmann::json;
+
+inline constexpr size_t kMaxMessage = 160u << 10;  // below the kernel's default socket buffer
+inline constexpr size_t kMaxMessageFds = 64;
+
+struct Message {
+  Json body;
+  std::vector<UniqueFd> fds;
+};
+
+// Throws on EPIPE and on a body larger than kMaxMessage. Never raises SIGPIPE.
+void send_message(int socket, const Json& body, const std::vector<int>& fds = {});
+// Waits at most `timeout` (negative: for ever). Returns false at EOF. Throws kTimeout, or kInvalid for what is not
+// JSON, was truncated or carries more than kMaxMessageFds fds.
+bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout);
+
+// {"error": {"kind", "errno", "message"}} and back.
+Json error_to_json(const Error& error);
+Error error_from_json(const Json& json);
+// Throws the error that a reply carries, if it carries one.
+void throw_if_error(const Json& reply);
+
+// Listening and connecting below an open folder, so that no path is longer than sun_path (108 bytes): the address is
+// /proc/self/fd/DIR/NAME.
+UniqueFd listen_at(int dir_fd, const std::string& name, int type);
+UniqueFd connect_at(int dir_fd, const std::string& name, int type);
+
+// Sends one fd with runc's console-socket protocol: a SOCK_STREAM message whose text is the pty's name.
+void send_console(const std::string& socket_path, int master_fd, const std::string& name);
+
+}  // namespace husk
