@@ -1,0 +1,71 @@
+// The parent's view of husk-init: a container's first process, or one that joins it, held at a gate until start().
+// Used by the agent in the guest and by the backend without a VM on the host; safe to use in a process with threads.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "libcontainer/base/fd.h"
+#include "libcontainer/base/process.h"
+#include "spec/config.h"
+
+namespace husk {
+
+// Where the process's 0, 1 and 2 are; unset ones are /dev/null. With a terminal all three are ignored.
+struct StdioFds {
+  int in = -1, out = -1, err = -1;
+};
+
+struct CreateRequest {
+  std::string id;
+  // As the spec has it, but: paths of mounts' sources, of root and of namespaces are this kernel's, and only the hooks
+  // that run here are in it.
+  spec::Config config;
+  std::string rootfs;       // absolute
+  std::string bundle;       // for the state that startContainer hooks get
+  std::string cgroup;       // absolute path of the cgroup v2 folder to be born in; empty: stay
+  bool no_pivot = false;    // MS_MOVE and chroot instead of pivot_root
+  bool no_new_keyring = false;
+  std::vector<int> preserve_fds;  // become 3, 4, … in the container
+};
+
+struct ExecRequest {
+  spec::Process process;
+  // The container's config: namespaces it has, seccomp, personality.
+  spec::Config config;
+  pid_t target = -1;        // the container's init: its namespaces are joined
+  std::string cgroup;       // as above
+  std::vector<int> preserve_fds;
+};
+
+class InitProcess {
+ public:
+  // Spawns `program` (husk-init) and waits until it stands at the gate: namespaces, mounts, … done; everything but
+  // startContainer hooks and exec. Throws what went wrong there, with husk-init's own words and errno; then nothing
+  // of it is left. The final process is a child of the calling process (the helper stages are reaped here).
+  static InitProcess create(const std::string& program, const CreateRequest& request, const StdioFds& stdio);
+  static InitProcess exec(const std::string& program, const ExecRequest& request, const StdioFds& stdio);
+
+  pid_t pid() const { return child_.pid; }
+  int pidfd() const { return child_.pidfd.get(); }
+  // With process.terminal: the master of a pty of the container's own devpts; its size is process.consoleSize.
+  UniqueFd take_console() { return std::move(console_); }
+  // The caller takes over reaping.
+  Child take_child() { return std::move(child_); }
+
+  // Opens the gate; returns once exec(2) has succeeded, or throws. Errors of exec carry runc's words ("exec: \"foo\":
+  // executable file not found in $PATH", "… permission denied"), from which Docker makes 127 and 126.
+  void start();
+
+ private:
+  Child child_;
+  UniqueFd control_;
+  UniqueFd console_;
+};
+
+// What cmd/husk-init's main calls: argv[1] is "create" or "exec"; fd 3 is the control socket (SOCK_SEQPACKET), the first
+// message on it the request as JSON. Returns the exit code of a helper stage; the final stage never returns.
+int init_main(int argc, char** argv);
+
+}  // namespace husk
