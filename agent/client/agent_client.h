@@ -1,0 +1,85 @@
+// husk-sandbox's view of the agent: agent.proto with husk's types and errors. Thread-safe. Every call has a deadline
+// (libcontainer/base/deadlines.h) and throws Error with the guest's kind, errno and words; kGuestDied when the connection is gone.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "libcontainer/base/fd.h"
+#include "libcontainer/base/process.h"
+#include "libcontainer/linux/netlink.h"
+#include "spec/config.h"
+
+namespace husk {
+
+// One process's standard streams. read() in one thread, the others in one other thread.
+class AttachStream {
+ public:
+  enum class Event { kStdout, kStderr, kStdoutEof, kStderrEof, kExited };
+  struct Output {
+    Event event = Event::kExited;
+    std::string data;   // of kStdout, kStderr
+    ExitStatus status;  // of kExited
+    bool oom_killed = false;
+  };
+  virtual ~AttachStream() = default;
+  // Blocks; false when the stream has ended in order (after kExited and both EOFs). Throws when the guest is gone.
+  virtual bool read(Output& out) = 0;
+  // These return false once the stream is over (the process has ended); they don't throw.
+  virtual bool write_stdin(std::string_view data) = 0;  // any size; cut into chunks
+  virtual bool close_stdin() = 0;
+  virtual bool resize(unsigned rows, unsigned columns) = 0;
+  virtual bool close_stdout() = 0;
+  virtual bool close_stderr() = 0;
+  // Makes a blocked read() and write return; safe from any thread.
+  virtual void cancel() = 0;
+};
+
+struct GuestProcess {
+  pid_t pid = 0, ppid = 0;
+  uint32_t uid = 0;
+  int64_t start_seconds = 0, cpu_milliseconds = 0;
+  std::string tty, command;
+};
+
+class AgentClient {
+ public:
+  explicit AgentClient(UniqueFd socket);
+  ~AgentClient();
+
+  struct Hello {
+    std::string kernel_release, agent_version;
+  };
+  // Waits for the guest to boot (deadline::kGuestBoot). Sends entropy and the time. Throws kUnsupported on another protocol.
+  Hello hello(const std::string& hostname, const std::string& log_level);
+
+  void mount_share(const std::string& tag);
+  void configure_network(const std::vector<Interface>& interfaces);
+
+  struct CreateOptions {
+    std::string bundle;
+    bool no_pivot = false, no_new_keyring = false;
+  };
+  void create_container(const std::string& id, const spec::Config& config, const CreateOptions& options);
+  void create_process(const std::string& id, const std::string& process_id, const spec::Process& process);
+  void start_process(const std::string& id, const std::string& process_id);
+  // Returns after the guest's "attached".
+  std::unique_ptr<AttachStream> attach(const std::string& id, const std::string& process_id);
+  void signal_process(const std::string& id, const std::string& process_id, int signal, bool all);
+  ExitStatus wait_process(const std::string& id, const std::string& process_id);  // no deadline
+  void pause(const std::string& id);
+  void resume(const std::string& id);
+  std::vector<std::string> update(const std::string& id, const spec::Resources& resources);  // warnings
+  nlohmann::json stats(const std::string& id);
+  std::vector<GuestProcess> processes(const std::string& id);
+  void remove_container(const std::string& id);
+  void shutdown();  // deadline::kGuestShutdown
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace husk
