@@ -1,0 +1,87 @@
+// The one door behind which the machine is. libcontainer/container keeps ids, states, hooks, stdio and pid files; what runs
+// a container's processes (a VM through vm/sandbox, or this very kernel through libcontainer/host) is on the other side.
+// All calls come from husk, a short-lived single-threaded process, and throw Error.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "libcontainer/base/fd.h"
+#include "spec/config.h"
+
+namespace husk {
+
+enum class Status { kCreating, kCreated, kRunning, kPaused, kStopped };
+const char* status_name(Status status);  // "creating", … as `state` prints it
+
+// Which container a call is about.
+struct ContainerRef {
+  std::string id;
+  std::string folder;  // ROOT/ID, mode 0700; the backend may keep files of its own in it, except state.json
+};
+
+// What a process's 0, 1 and 2 are on this side. With a terminal all three are the pty's slave, already in the size wanted.
+struct HostStdio {
+  int in = -1, out = -1, err = -1;
+  bool terminal = false;
+};
+
+struct ProcessRow {  // one line of `ps`
+  pid_t pid = 0, ppid = 0;
+  uint32_t uid = 0;
+  int64_t start_seconds = 0, cpu_milliseconds = 0;
+  std::string tty, command;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  struct CreateArgs {
+    ContainerRef container;
+    std::string bundle;   // absolute
+    std::string rootfs;   // absolute, exists
+    const spec::Config* config = nullptr;
+    HostStdio stdio;
+    bool no_pivot = false, no_new_keyring = false, systemd_cgroup = false;
+    std::vector<int> preserve_fds;  // 3, 4, … of the container
+    // Called once when the host's namespaces and cgroup exist and `pid` is in them: runs prestart and createRuntime
+    // hooks (createContainer too). What it throws fails the create.
+    std::function<void(pid_t pid)> on_runtime_created;
+  };
+  // Everything up to the gate of start. Returns the container's pid on this host, a child of the caller. On failure nothing
+  // is left of it (the folder itself is the caller's).
+  virtual pid_t create(const CreateArgs& args) = 0;
+  virtual void start(const ContainerRef& container) = 0;
+
+  struct ExecArgs {
+    ContainerRef container;
+    const spec::Process* process = nullptr;
+    HostStdio stdio;
+    std::vector<int> preserve_fds;
+    bool ignore_paused = false;
+  };
+  // The process runs when this returns. Returns its pid on this host, a child of the caller.
+  virtual pid_t exec(const ExecArgs& args) = 0;
+
+  // kStopped when nothing of it runs any more, whatever the reason.
+  virtual Status status(const ContainerRef& container) = 0;
+  // Throws kWrongState ("container not running") when its init has ended, unless all.
+  virtual void kill(const ContainerRef& container, int signal, bool all) = 0;
+  virtual void pause(const ContainerRef& container) = 0;
+  virtual void resume(const ContainerRef& container) = 0;
+  virtual void update(const ContainerRef& container, const spec::Resources& resources) = 0;
+  virtual nlohmann::json stats(const ContainerRef& container) = 0;
+  // Processes as the container's own kernel numbers them, for the table …
+  virtual std::vector<ProcessRow> processes(const ContainerRef& container) = 0;
+  // … and this host's pids, for `ps --format json`.
+  virtual std::vector<pid_t> host_pids(const ContainerRef& container) = 0;
+  // Ends what runs (SIGKILL) and undoes everything that create did; idempotent; also after a kill -9 of any of husk's
+  // processes. Everything is gone when it returns, except the folder.
+  virtual void remove(const ContainerRef& container) = 0;
+};
+
+}  // namespace husk
