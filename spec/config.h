@@ -109,9 +109,9 @@ struct Device {
 
 struct DeviceCgroup {
   bool allow = false;
-  std::string type;  // "a", "b", "c"; empty is "a"
+  std::string type;                     // "a", "b", "c"; empty is "a"
   std::optional<int64_t> major, minor;  // absent or -1: any
-  std::string access;  // of "rwm"
+  std::string access;                   // of "rwm"
 };
 
 struct MemoryResources {
@@ -122,7 +122,7 @@ struct MemoryResources {
 
 struct CpuResources {
   std::optional<uint64_t> shares;
-  std::optional<int64_t> quota;   // microseconds per period; <= 0: none
+  std::optional<int64_t> quota;  // microseconds per period; <= 0: none
   std::optional<uint64_t> period, burst, realtime_period;
   std::optional<int64_t> realtime_runtime;
   std::optional<int64_t> idle;
