@@ -26,6 +26,7 @@ struct Options {
   uint32_t tcg_tb_size = 32;      // MiB of TCG's code cache
   std::string cache;       // virtiofs cache: "auto" (default), "always", "none"
   std::string log_level;   // trace debug info warning (default) error
+  bool hypervisor_sandbox = true;  // QEMU's own -sandbox: a seccomp filter around the VMM
 };
 
 enum class OptionType { kString, kPath, kEnum, kInteger, kBoolean };
@@ -50,6 +51,8 @@ inline constexpr const char* kConfigFile = "/etc/husk/husk.toml";
 Options load_options(const std::string& path, bool required);
 // Sets one option from text (a flag's value, an annotation's); throws Error(kInvalid).
 void set_option(Options& options, const std::string& name, const std::string& value);
+// One option as text: set_option(o, name, get_option(o, name)) changes nothing. Throws as set_option() does.
+std::string get_option(const Options& options, const std::string& name);
 
 // husk.toml.5 in man(7) format, made from the table.
 std::string options_man_page();
