@@ -1,0 +1,198 @@
+// Writing: what the guest does with its network card, so that it looks like the interface on the host.
+#include <fmt/format.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_arp.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "libcontainer/base/error.h"
+#include "libcontainer/linux/netlink.h"
+#include "libcontainer/linux/netlink_address.h"
+#include "libcontainer/linux/netlink_socket.h"
+
+namespace husk {
+namespace {
+
+struct Link {
+  int index = 0;
+  std::string name, mac;
+};
+
+std::vector<Link> list_links(NetlinkSocket& socket) {
+  std::vector<Link> links;
+  for (auto& bytes : socket.dump(RTM_GETLINK, AF_UNSPEC)) {
+    const NetlinkReply<ifinfomsg, IFLA_MAX> reply(bytes);
+    if (!reply.valid() || reply.header().ifi_type != ARPHRD_ETHER) continue;
+    const void* name = reply.data(IFLA_IFNAME, 2);
+    const void* mac = reply.data(IFLA_ADDRESS, 6);
+    if (name && mac)
+      links.push_back({reply.header().ifi_index, static_cast<const char*>(name),
+                       format_mac(static_cast<const uint8_t*>(mac))});
+  }
+  return links;
+}
+
+// By the kernel's name if there is one; else by MAC, preferring the one that has its name already (ipvlan
+// interfaces share their MAC).
+Link find_link(const std::vector<Link>& links, const Interface& interface, const std::string& mac,
+               const std::string& device) {
+  auto found =
+      std::ranges::find_if(links, [&](const Link& l) { return !device.empty() && l.name == device; });
+  if (found == links.end())
+    found =
+        std::ranges::find_if(links, [&](const Link& l) { return l.mac == mac && l.name == interface.name; });
+  if (found == links.end()) found = std::ranges::find(links, mac, &Link::mac);
+  if (found == links.end())
+    throw Error(ErrorKind::kNotFound, fmt::format("no interface has the MAC address {}", mac), ENODEV);
+  return *found;
+}
+
+NetlinkMessage link_change(int index, unsigned change = 0, unsigned flags = 0) {
+  ifinfomsg header{};
+  header.ifi_index = index;
+  header.ifi_change = change;
+  header.ifi_flags = flags;
+  return NetlinkMessage(RTM_NEWLINK, 0, header);
+}
+
+void rename(NetlinkSocket& socket, int index, const std::string& name) {
+  // Only an interface that is down can be renamed by every kernel; the routes it loses are set afterwards.
+  socket.request(link_change(index, IFF_UP, 0), "bring it down to rename it");
+  NetlinkMessage message = link_change(index);
+  message.put(IFLA_IFNAME, name);
+  socket.request(message, "rename to " + name);
+}
+
+// Two cards may come up with one another's names.
+void free_name(NetlinkSocket& socket, const std::vector<Link>& links, const std::string& name) {
+  const auto holder = std::ranges::find(links, name, &Link::name);
+  if (holder == links.end()) return;
+  for (int n = 0;; ++n) {
+    const std::string other = fmt::format("huskold{}", n);
+    if (std::ranges::find(links, other, &Link::name) == links.end())
+      return rename(socket, holder->index, other);
+  }
+}
+
+void set_link(NetlinkSocket& socket, const Link& link, const MacAddress& mac, const std::string& mac_text,
+              uint32_t mtu) {
+  if (link.mac != mac_text) {
+    NetlinkMessage message = link_change(link.index);
+    message.put(IFLA_ADDRESS, mac.data(), mac.size());
+    socket.request(message, "set the MAC address " + mac_text);
+  }
+  NetlinkMessage message = link_change(link.index);
+  message.put(IFLA_MTU, mtu);
+  socket.request(message, fmt::format("set MTU {}", mtu));
+  socket.request(link_change(link.index, IFF_UP, IFF_UP), "bring it up");
+}
+
+void add_address(NetlinkSocket& socket, int index, const std::string& cidr) {
+  const IpAddress address = parse_cidr(cidr);
+  const bool ipv6 = address.family == AF_INET6;
+  ifaddrmsg header{};
+  header.ifa_family = static_cast<uint8_t>(address.family);
+  header.ifa_prefixlen = address.prefix;
+  header.ifa_index = static_cast<unsigned>(index);
+  header.ifa_scope = address.is_link_local() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+  // The address was the container's before: waiting a second for duplicates would only make its first
+  // connections fail.
+  header.ifa_flags = ipv6 ? IFA_F_NODAD : 0;
+  NetlinkMessage message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, header);
+  message.put(IFA_LOCAL, address.bytes.data(), address.size());
+  message.put(IFA_ADDRESS, address.bytes.data(), address.size());
+  if (!ipv6 && address.prefix < 31) {
+    auto broadcast = address.bytes;
+    for (unsigned bit = address.prefix; bit < 32; ++bit)
+      broadcast[bit / 8] = static_cast<uint8_t>(broadcast[bit / 8] | 0x80u >> bit % 8);
+    message.put(IFA_BROADCAST, broadcast.data(), 4);
+  }
+  socket.request(message, "add address " + cidr);
+}
+
+void add_neighbor(NetlinkSocket& socket, int index, const Neighbor& neighbor) {
+  const IpAddress address = parse_ip(neighbor.address);
+  const MacAddress mac = parse_mac(neighbor.mac);
+  ndmsg header{};
+  header.ndm_family = static_cast<uint8_t>(address.family);
+  header.ndm_ifindex = index;
+  header.ndm_state = NUD_PERMANENT;
+  NetlinkMessage message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, header);
+  message.put(NDA_DST, address.bytes.data(), address.size());
+  message.put(NDA_LLADDR, mac.data(), mac.size());
+  socket.request(message, "add neighbor " + neighbor.address);
+}
+
+void put_gateway(NetlinkMessage& message, const Route& route) {
+  const IpAddress gateway = parse_ip(route.gateway);
+  if ((gateway.family == AF_INET6) == route.ipv6)
+    return message.put(RTA_GATEWAY, gateway.bytes.data(), gateway.size());
+  struct {
+    uint16_t family;  // rtvia, whose flexible array member C++ has no word for
+    uint8_t address[16];
+  } via{static_cast<uint16_t>(gateway.family), {}};
+  std::ranges::copy(gateway.bytes, via.address);
+  message.put(RTA_VIA, &via, sizeof(via));
+}
+
+void add_route(NetlinkSocket& socket, int index, const Route& route) {
+  rtmsg header{};
+  header.rtm_family = route.ipv6 ? AF_INET6 : AF_INET;
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_protocol = static_cast<uint8_t>(route.protocol ? route.protocol : RTPROT_BOOT);
+  header.rtm_scope = static_cast<uint8_t>(route.scope);
+  header.rtm_type = static_cast<uint8_t>(route.type);
+  header.rtm_flags = route.flags & RTNH_F_ONLINK;
+  IpAddress to;
+  if (!route.destination.empty()) to = parse_cidr(route.destination);
+  header.rtm_dst_len = to.prefix;
+  // An IPv6 replacement would take the other interface's route of the same metric; an IPv4 one stands for
+  // itself.
+  NetlinkMessage message(RTM_NEWROUTE, NLM_F_CREATE | (route.ipv6 ? NLM_F_EXCL : NLM_F_REPLACE), header);
+  if (to.prefix) message.put(RTA_DST, to.bytes.data(), to.size());
+  message.put(RTA_OIF, static_cast<uint32_t>(index));
+  if (!route.gateway.empty()) put_gateway(message, route);
+  if (!route.source.empty()) {
+    const IpAddress source = parse_ip(route.source);
+    message.put(RTA_PREFSRC, source.bytes.data(), source.size());
+  }
+  if (route.metric) message.put(RTA_PRIORITY, route.metric);
+  if (route.mtu) message.nest(RTA_METRICS, [&] { message.put(RTAX_MTU, route.mtu); });
+  const std::string what =
+      fmt::format("add route to {}{}{}", route.destination.empty() ? "default" : route.destination,
+                  route.gateway.empty() ? "" : " via ", route.gateway);
+  // EEXIST: this one, from the first time.
+  if (const int errnum = socket.try_request(message); errnum != 0 && !(route.ipv6 && errnum == EEXIST))
+    socket.fail(what, errnum);
+}
+
+}  // namespace
+
+void configure_interface(const Interface& interface, const std::string& device) {
+  with_context("interface " + interface.name, [&] {
+    const MacAddress mac = parse_mac(interface.mac);
+    const std::string mac_text = format_mac(mac.data());
+    if (!valid_interface_name(interface.name)) throw Error(ErrorKind::kInvalid, "not an interface's name");
+    NetlinkSocket socket;
+    const std::vector<Link> links = list_links(socket);
+    const Link link = find_link(links, interface, mac_text, device);
+    if (link.name != interface.name) {
+      free_name(socket, links, interface.name);
+      rename(socket, link.index, interface.name);
+    }
+    set_link(socket, link, mac, mac_text, interface.mtu);
+    for (const std::string& address : interface.addresses) add_address(socket, link.index, address);
+    for (const Neighbor& neighbor : interface.neighbors) add_neighbor(socket, link.index, neighbor);
+    // A gateway has to be reachable before the kernel takes a route through it.
+    for (const bool gateway : {false, true})
+      for (const Route& route : interface.routes)
+        if (route.gateway.empty() != gateway) add_route(socket, link.index, route);
+  });
+}
+
+}  // namespace husk

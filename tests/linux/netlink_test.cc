@@ -1,0 +1,304 @@
+// Interfaces read and written in network namespaces that the tests make themselves; they need root and ip(8).
+#include "libcontainer/linux/netlink.h"
+
+#include <gtest/gtest.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <functional>
+#include <thread>
+
+#include "libcontainer/base/error.h"
+#include "libcontainer/linux/netlink_address.h"
+
+namespace husk {
+namespace {
+
+// Runs f in a thread with an empty network namespace of its own; the test's own stays as it is.
+void in_new_namespace(const std::function<void()>& f) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  std::thread([&] {
+    ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+    try {
+      f();
+    } catch (const std::exception& e) {
+      ADD_FAILURE() << e.what();
+    }
+  }).join();
+}
+
+void ip(const std::string& arguments) {
+  EXPECT_EQ(system(("ip " + arguments).c_str()), 0) << "ip " << arguments;
+}
+
+ErrorKind kind_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.kind();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return ErrorKind::kInternal;
+}
+
+void make_pair() {
+  ip("link add eth0 address 02:42:ac:11:00:02 mtu 1450 type veth peer name other0 address 02:42:ac:11:00:03");
+  ip("link set other0 up");
+}
+
+const Route* route_to(const Interface& interface, const std::string& destination, bool ipv6 = false) {
+  const auto found = std::ranges::find_if(
+      interface.routes, [&](const Route& r) { return r.destination == destination && r.ipv6 == ipv6; });
+  EXPECT_NE(found, interface.routes.end()) << "no route to " << destination;
+  return found == interface.routes.end() ? nullptr : &*found;
+}
+
+TEST(Netlink, ScansAddressesRoutesAndNeighbors) {
+  in_new_namespace([] {
+    make_pair();
+    ip("link set lo up");
+    ip("addr add 172.17.0.2/16 dev eth0");
+    ip("addr add fd00:1::2/64 dev eth0 nodad");
+    ip("addr add 192.0.2.1 peer 192.0.2.9/32 dev eth0");
+    ip("link set eth0 up");
+    ip("route add default via 172.17.0.1 dev eth0");
+    ip("route add 169.254.1.1 dev eth0 scope link src 172.17.0.2");
+    ip("route add 10.8.0.0/16 via 10.99.0.1 dev eth0 onlink metric 77 mtu 1400");
+    ip("-6 route add default via fd00:1::1 dev eth0 metric 300");
+    ip("neigh add 172.17.0.1 lladdr 02:42:00:00:00:01 dev eth0 nud permanent");
+    ip("neigh add fd00:1::1 lladdr 02:42:00:00:00:01 dev eth0 nud permanent");
+    ip("neigh add 172.17.0.7 lladdr 02:42:00:00:00:07 dev eth0 nud reachable");
+    ip("link add eth1 type veth peer name other1");  // down: not wanted
+    ip("tuntap add husk0 mode tap");
+    ip("link set husk0 up");  // our own: not wanted
+
+    const std::vector<Interface> all = scan_interfaces();
+    ASSERT_EQ(all.size(), 2u);  // in index order: veth makes the peer first
+    EXPECT_EQ(all[0].name, "other0");
+    const Interface& eth0 = all[1];
+    EXPECT_EQ(eth0.name, "eth0");
+    EXPECT_EQ(eth0.mac, "02:42:ac:11:00:02");
+    EXPECT_EQ(eth0.mtu, 1450u);
+    EXPECT_EQ(eth0.addresses, (std::vector<std::string>{"172.17.0.2/16", "192.0.2.1/32", "fd00:1::2/64"}));
+    EXPECT_EQ(eth0.routes.size(), 5u);
+    if (const Route* r = route_to(eth0, "")) {
+      EXPECT_EQ(r->gateway, "172.17.0.1");
+    }
+    if (const Route* r = route_to(eth0, "192.0.2.9/32")) {
+      EXPECT_EQ(r->source, "192.0.2.1");
+    }
+    if (const Route* r = route_to(eth0, "169.254.1.1/32")) {
+      EXPECT_EQ(r->gateway, "");
+      EXPECT_EQ(r->source, "172.17.0.2");
+      EXPECT_EQ(r->scope, uint32_t{RT_SCOPE_LINK});
+    }
+    if (const Route* r = route_to(eth0, "10.8.0.0/16")) {
+      EXPECT_EQ(r->flags, uint32_t{RTNH_F_ONLINK});
+      EXPECT_EQ(r->metric, 77u);
+      EXPECT_EQ(r->mtu, 1400u);
+    }
+    if (const Route* r = route_to(eth0, "", true)) {
+      EXPECT_EQ(r->gateway, "fd00:1::1");
+      EXPECT_EQ(r->metric, 300u);
+    }
+    ASSERT_EQ(eth0.neighbors.size(), 2u);
+    for (const Neighbor& n : eth0.neighbors) EXPECT_EQ(n.mac, "02:42:00:00:00:01");
+  });
+}
+
+Interface example() {
+  Interface i;
+  i.name = "eth7";
+  i.mac = "02:42:ac:11:00:02";
+  i.mtu = 1400;
+  i.addresses = {"172.17.0.2/16", "10.1.2.3/32", "fd00:1::2/64"};
+  i.routes.resize(6);
+  i.routes[0].gateway = "169.254.1.1";  // reachable through the next one only
+  i.routes[1].destination = "169.254.1.1/32";
+  i.routes[1].scope = RT_SCOPE_LINK;
+  i.routes[1].source = "10.1.2.3";
+  i.routes[2] = {.destination = "10.8.0.0/16", .gateway = "10.99.0.1", .source = "", .metric = 5};
+  i.routes[2].flags = RTNH_F_ONLINK;
+  i.routes[2].mtu = 1300;
+  i.routes[3].ipv6 = true;
+  i.routes[3].gateway = "fd00:1::1";
+  i.routes[3].metric = 1024;
+  i.routes[4].destination = "10.9.0.0/16";
+  i.routes[4].gateway = "fd00:1::1";
+  i.routes[5].destination = "fd00:2::/64";
+  i.routes[5].ipv6 = true;
+  i.routes[5].metric = 9;
+  for (Route& r : i.routes) r.protocol = RTPROT_BOOT;
+  i.neighbors = {{"172.17.0.1", "02:42:00:00:00:01"}, {"fd00:1::1", "02:42:00:00:00:01"}};
+  return i;
+}
+
+// Comparable: what a scan shows is sorted by the kernel's tables.
+nlohmann::json sorted(Interface i) {
+  std::ranges::sort(i.addresses);
+  std::ranges::sort(i.routes, {}, [](const Route& r) { return r.destination + (r.ipv6 ? "6" : "4"); });
+  std::ranges::sort(i.neighbors, {}, &Neighbor::address);
+  return interface_to_json(i);
+}
+
+TEST(Netlink, WhatIsConfiguredIsScanned) {
+  in_new_namespace([] {
+    make_pair();
+    const Interface wanted = example();
+    for (int time = 0; time < 2; ++time) {  // twice is fine
+      configure_interface(wanted);
+      EXPECT_EQ(if_nametoindex("eth0"), 0u);
+      const std::vector<Interface> all = scan_interfaces();
+      ASSERT_EQ(all.size(), 2u);
+      EXPECT_EQ(sorted(all[1]), sorted(wanted));
+    }
+    // No duplicate address detection: the IPv6 address works at once.
+    EXPECT_EQ(system("test -z \"$(ip -6 addr show dev eth7 tentative scope global)\""), 0);
+    EXPECT_EQ(system("ip addr show dev eth7 | grep -q 'brd 172.17.255.255'"), 0);
+  });
+}
+
+TEST(Netlink, TwoCardsWithOneAnothersNames) {
+  in_new_namespace([] {
+    ip("link add eth0 address 02:00:00:00:00:0a type veth peer name eth1 address 02:00:00:00:00:0b");
+    Interface first, second;
+    first.name = "eth1";
+    first.mac = "02:00:00:00:00:0a";
+    first.addresses = {"10.0.0.1/24"};
+    second.name = "eth0";
+    second.mac = "02:00:00:00:00:0B";
+    configure_interface(first);
+    configure_interface(second);
+    EXPECT_EQ(system("ip link show dev eth1 | grep -q 02:00:00:00:00:0a"), 0);
+    EXPECT_EQ(system("ip link show dev eth0 | grep -q 02:00:00:00:00:0b"), 0);
+    EXPECT_EQ(system("ip addr show dev eth1 | grep -q 10.0.0.1/24"), 0);
+  });
+}
+
+TEST(Netlink, FindsTheDeviceByNameAndGivesItTheMac) {
+  in_new_namespace([] {
+    make_pair();
+    Interface i;
+    i.name = "net1";
+    i.mac = "02:00:00:00:00:77";
+    EXPECT_EQ(kind_of([&] { configure_interface(i); }), ErrorKind::kNotFound);
+    configure_interface(i, "eth0");
+    EXPECT_EQ(system("ip link show dev net1 | grep -q 02:00:00:00:00:77"), 0);
+  });
+}
+
+TEST(Netlink, ErrorsNameTheInterfaceTheStepAndTheKernelsReason) {
+  in_new_namespace([] {
+    make_pair();
+    Interface i = example();
+    i.routes = {Route{}};
+    i.routes[0].gateway = "198.51.100.1";
+    try {
+      configure_interface(i);
+      ADD_FAILURE() << "an unreachable gateway was taken";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.errnum(), ENETUNREACH);
+      EXPECT_NE(e.message().find("interface eth7: add route to default via 198.51.100.1: "),
+                std::string::npos);
+      EXPECT_NE(e.message().find("Nexthop"), std::string::npos) << e.message();  // the extended ack
+    }
+  });
+}
+
+TEST(Netlink, SetLinkUp) {
+  in_new_namespace([] {
+    set_link_up("lo");
+    set_link_up("lo");
+    EXPECT_EQ(system("ip link show dev lo | grep -q LOOPBACK,UP"), 0);
+    EXPECT_THROW(set_link_up("nothing0"), Error);
+    EXPECT_THROW(set_link_up("a-name-that-is-too-long"), Error);
+  });
+}
+
+TEST(NetlinkJson, RoundTrip) {
+  const nlohmann::json json = interface_to_json(example());
+  EXPECT_EQ(interface_to_json(interface_from_json(nlohmann::json::parse(json.dump()))), json);
+}
+
+TEST(NetlinkJson, UnknownKeysAreNotRead) {
+  const auto json = nlohmann::json::parse(R"({"name": "eth0", "mac": "02:00:00:00:00:0A", "queues": 4})");
+  EXPECT_EQ(interface_from_json(json).mac, "02:00:00:00:00:0a");
+}
+
+TEST(NetlinkJson, Malformed) {
+  const std::vector<std::string> patches = {
+      R"([])",
+      R"({"name": null})",
+      R"({"name": 7})",
+      R"({"name": ""})",
+      R"({"name": ".."})",
+      R"({"name": "a/b"})",
+      R"({"name": "eth%d"})",
+      R"({"name": "sixteen-letters-"})",
+      R"({"name": "et h0"})",
+      R"({"name": "eth0\u0000x"})",
+      R"({"mac": null})",
+      R"({"mac": "02:42:ac:11:00"})",
+      R"({"mac": "02:42:ac:11:00:0g"})",
+      R"({"mac": "02:42:ac:11:00: 2"})",
+      R"({"mac": "02-42-ac-11-00-02"})",
+      R"({"mac": "02:42:ac:11:00:02:"})",
+      R"({"mac": "00:00:00:00:00:00"})",
+      R"({"mac": "ff:ff:ff:ff:ff:ff"})",
+      R"({"mtu": "1500"})",
+      R"({"mtu": -1})",
+      R"({"mtu": 1500.5})",
+      R"({"mtu": 67})",
+      R"({"mtu": 65536})",
+      R"({"mtu": 4294967297})",
+      R"({"addresses": "10.0.0.1/8"})",
+      R"({"addresses": [1]})",
+      R"({"addresses": ["10.0.0.1"]})",
+      R"({"addresses": ["10.0.0.1/33"]})",
+      R"({"addresses": ["10.0.0.1/"]})",
+      R"({"addresses": ["10.0.0.1/+8"]})",
+      R"({"addresses": ["10.0.0.1/8 "]})",
+      R"({"addresses": ["10.0.0/8"]})",
+      R"({"addresses": ["10.0.0.1\u0000/8"]})",
+      R"({"addresses": ["fe80::1%eth0/64"]})",
+      R"({"addresses": ["fd00::1/129"]})",
+      R"({"routes": {}})",
+      R"({"routes": [7]})",
+      R"({"routes": [{"destination": "10.0.0.0"}]})",
+      R"({"routes": [{"destination": "fd00::/64"}]})",
+      R"({"routes": [{"destination": "10.0.0.0/8", "ipv6": true}]})",
+      R"({"routes": [{"gateway": "gateway"}]})",
+      R"({"routes": [{"gateway": "10.0.0.1", "ipv6": true}]})",
+      R"({"routes": [{"source": "fd00::1"}]})",
+      R"({"routes": [{"metric": -5}]})",
+      R"({"routes": [{"scope": 256}]})",
+      R"({"routes": [{"protocol": 256}]})",
+      R"({"routes": [{"type": 99}]})",
+      R"({"routes": [{"flags": 1}]})",
+      R"({"routes": [{"mtu": 65536}]})",
+      R"({"routes": [{"ipv6": 1}]})",
+      R"({"neighbors": [{}]})",
+      R"({"neighbors": [{"address": "10.0.0.1"}]})",
+      R"({"neighbors": [{"address": "10.0.0.1/8", "mac": "02:00:00:00:00:01"}]})",
+      R"({"neighbors": [{"address": "10.0.0.1", "mac": "01:00:00:00:00:01"}]})",
+  };
+  for (const std::string& patch : patches) {
+    const auto change = nlohmann::json::parse(patch);
+    nlohmann::json json = interface_to_json(example());
+    if (change.is_object())
+      json.merge_patch(change);  // null takes the key away
+    else
+      json = change;
+    EXPECT_EQ(kind_of([&] { interface_from_json(json); }), ErrorKind::kInvalid) << patch;
+  }
+  nlohmann::json many = interface_to_json(example());
+  many["addresses"] = std::vector<std::string>(5000, "10.0.0.1/8");
+  EXPECT_EQ(kind_of([&] { interface_from_json(many); }), ErrorKind::kInvalid);
+}
+
+}  // namespace
+}  // namespace husk

@@ -1,0 +1,240 @@
+// The splice without a VM: the test is at QEMU's end of the tap. Needs root, ip(8) and tc(8).
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <functional>
+#include <thread>
+
+#include "libcontainer/base/error.h"
+#include "vm/net/network.h"
+
+namespace husk::vm {
+namespace {
+
+constexpr uint16_t kEtherType =
+    0x88b5;  // for local experiments, so that the kernel's own frames are told apart
+
+constexpr size_t kVnetHeader =
+    10;  // struct virtio_net_hdr (its header is no C++), as long as nobody sets another size
+
+std::string run(const std::string& command) {
+  std::string output;
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  if (!pipe) return "popen failed";
+  char buffer[4096];
+  while (const size_t n = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, n);
+  pclose(pipe);
+  return output;
+}
+
+void quietly(const std::string& command) {
+  EXPECT_EQ(run(command), "") << command;
+}
+
+UniqueFd this_namespace() {
+  return open_file("/proc/thread-self/ns/net", O_RDONLY);
+}
+
+// A thread with two fresh namespaces: the container's, which is spliced, and the engine's, where the other
+// ends of its veth pairs are. f runs in the engine's.
+struct World {
+  UniqueFd container, engine;
+
+  void enter(const UniqueFd& netns) const { ASSERT_EQ(setns(netns.get(), CLONE_NEWNET), 0); }
+  // A command's output in the container's namespace.
+  std::string in_container(const std::string& command) const {
+    enter(container);
+    std::string output = run(command);
+    enter(engine);
+    return output;
+  }
+  void add_pair(const std::string& name, const std::string& peer, int mtu = 1500) const {
+    quietly(fmt::format("ip link add {} mtu {} type veth peer name {} mtu {} netns /proc/{}/fd/{}", peer, mtu,
+                        name, mtu, getpid(), container.get()));
+    quietly("ip link set up dev " + peer);
+    EXPECT_EQ(in_container("ip link set up dev " + name), "");
+  }
+};
+
+void with_world(const std::function<void(World&)>& f) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  std::thread([&] {
+    try {
+      World world;
+      check(unshare(CLONE_NEWNET), "unshare");
+      world.container = this_namespace();
+      check(unshare(CLONE_NEWNET), "unshare");
+      world.engine = this_namespace();
+      f(world);
+    } catch (const std::exception& e) {
+      ADD_FAILURE() << e.what();
+    }
+  }).join();
+}
+
+std::string frame_of(const std::string& payload) {
+  std::string frame("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x99", 12);
+  frame += static_cast<char>(kEtherType >> 8);
+  frame += static_cast<char>(kEtherType & 0xff);
+  frame += payload;
+  frame.resize(std::max<size_t>(frame.size(), ETH_ZLEN), '\0');
+  return frame;
+}
+
+UniqueFd packet_socket(const std::string& interface) {
+  UniqueFd fd(check(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(kEtherType)), "packet socket"));
+  sockaddr_ll address{};
+  address.sll_family = AF_PACKET;
+  address.sll_protocol = htons(kEtherType);
+  address.sll_ifindex = static_cast<int>(if_nametoindex(interface.c_str()));
+  check(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), "bind");
+  return fd;
+}
+
+// The first frame of our type that comes within two seconds, without the `header` bytes before it.
+std::string receive(int fd, size_t header) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  while (std::chrono::steady_clock::now() < end) {
+    if (!wait_readable(fd, 200)) continue;
+    char buffer[70000];
+    const ssize_t n = read(fd, buffer, sizeof(buffer));
+    if (n < static_cast<ssize_t>(header + ETH_HLEN)) continue;
+    std::string frame(buffer + header, static_cast<size_t>(n) - header);
+    if (frame.substr(12, 2) == frame_of("").substr(12, 2)) return frame;
+  }
+  return "";
+}
+
+// Whether a TCP stack is there: nobody listens, so that an answer is a reset.
+bool answers(const char* address) {
+  const UniqueFd fd(check(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket"));
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(9);
+  inet_pton(AF_INET, address, &to.sin_addr);
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 0 || errno != EINPROGRESS)
+    return true;
+  return wait_readable(fd.get(), 500);
+}
+
+bool has_ingress(const World& world, const std::string& interface) {
+  return world.in_container("tc qdisc show dev " + interface).find("ingress") != std::string::npos;
+}
+
+TEST(Splice, FramesPassBothWays) {
+  with_world([](World& world) {
+    world.add_pair("eth0", "peer0", 1400);
+    world.in_container("ip addr add 10.0.0.2/24 dev eth0; ip route add default via 10.0.0.1");
+    std::vector<Endpoint> endpoints = splice_namespace(world.container.get());
+    ASSERT_EQ(endpoints.size(), 1u);
+    Endpoint& e = endpoints[0];
+    EXPECT_EQ(e.interface.name, "eth0");
+    EXPECT_EQ(e.interface.addresses, std::vector<std::string>{"10.0.0.2/24"});
+    EXPECT_EQ(e.interface.routes.size(), 1u);
+    EXPECT_EQ(e.tap_name, "husk0");
+    EXPECT_EQ(fcntl(e.tap_fd.get(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    const std::string tap = world.in_container("ip addr show dev husk0");
+    EXPECT_NE(tap.find("mtu 1400"), std::string::npos) << tap;
+    EXPECT_EQ(tap.find("inet"), std::string::npos) << tap;  // a wire has no address
+    EXPECT_NE(world.in_container("ip link show dev lo").find("LOOPBACK,UP"), std::string::npos);
+    EXPECT_EQ(if_nametoindex("husk0"), 0u);  // this thread is still in the engine's namespace
+
+    const UniqueFd peer = packet_socket("peer0");
+    const std::string out = frame_of("to the guest"), in = frame_of(std::string(1300, 'g'));
+    write_all(peer.get(), out, "send");
+    EXPECT_EQ(receive(e.tap_fd.get(), kVnetHeader), out);
+    write_all(e.tap_fd.get(), std::string(kVnetHeader, '\0') + in, "write to the tap");
+    EXPECT_EQ(receive(peer.get(), 0), in);
+
+    // The namespace's own stack does not answer beside the guest.
+    quietly("ip addr add 10.0.0.1/24 dev peer0");
+    EXPECT_FALSE(answers("10.0.0.2"));
+
+    e.tap_fd.reset();
+    EXPECT_NE(world.in_container("ip link show dev husk0").find("does not exist"), std::string::npos);
+    EXPECT_TRUE(has_ingress(world, "eth0"));  // what the undo list is for
+    unsplice(world.container.get(), {"eth0", "gone0"});
+    EXPECT_FALSE(has_ingress(world, "eth0"));
+    EXPECT_TRUE(answers("10.0.0.2"));           // as before
+    unsplice(world.container.get(), {"eth0"});  // twice is fine
+  });
+}
+
+TEST(Splice, LateInterfacesAreAddedToTheOnesThatAreThere) {
+  with_world([](World& world) {
+    world.add_pair("eth0", "peer0");
+    const std::vector<Endpoint> first = splice_namespace(world.container.get());
+    world.add_pair("eth1", "peer1");
+    const std::vector<Endpoint> second = splice_namespace(world.container.get(), {"eth0"});
+    ASSERT_EQ(second.size(), 1u);
+    EXPECT_EQ(second[0].interface.name, "eth1");
+    EXPECT_EQ(second[0].tap_name, "husk1");
+    const UniqueFd peer = packet_socket("peer1");
+    write_all(peer.get(), frame_of("late"), "send");
+    EXPECT_EQ(receive(second[0].tap_fd.get(), kVnetHeader), frame_of("late"));
+  });
+}
+
+TEST(Splice, AMacvlanToo) {
+  with_world([](World& world) {
+    quietly("ip link add up0 type veth peer name switch0");
+    quietly("ip link set up0 up; ip link set switch0 up");
+    quietly("ip link add mac0 link up0 type macvlan mode bridge");
+    quietly(fmt::format("ip link set mac0 netns /proc/{}/fd/{}", getpid(), world.container.get()));
+    EXPECT_EQ(world.in_container("ip link set mac0 up"), "");
+    const std::vector<Endpoint> endpoints = splice_namespace(world.container.get());
+    ASSERT_EQ(endpoints.size(), 1u);
+    const UniqueFd peer = packet_socket("switch0");
+    write_all(peer.get(), frame_of("broadcast"), "send");
+    EXPECT_EQ(receive(endpoints[0].tap_fd.get(), kVnetHeader), frame_of("broadcast"));
+    write_all(endpoints[0].tap_fd.get(), std::string(kVnetHeader, '\0') + frame_of("back"), "write");
+    EXPECT_EQ(receive(peer.get(), 0), frame_of("back"));
+  });
+}
+
+TEST(Splice, AnEmptyNamespaceHasNoEndpoints) {
+  with_world([](World& world) { EXPECT_TRUE(splice_namespace(world.container.get()).empty()); });
+}
+
+TEST(Splice, SomebodyElsesQdiscIsRefusedAndNothingIsLeft) {
+  for (const std::string qdisc : {"ingress", "clsact"}) {
+    with_world([&](World& world) {
+      world.add_pair("eth0", "peer0");
+      world.add_pair("eth1", "peer1");
+      if (world.in_container("tc qdisc add dev eth1 " + qdisc) != "") return;  // not with this kernel
+      try {
+        splice_namespace(world.container.get());
+        ADD_FAILURE() << "spliced";
+      } catch (const Error& e) {
+        EXPECT_EQ(e.kind(), ErrorKind::kUnsupported);
+        EXPECT_NE(e.message().find("interface eth1 has an ingress"), std::string::npos) << e.message();
+      }
+      EXPECT_FALSE(has_ingress(world, "eth0"));
+      EXPECT_NE(world.in_container("tc qdisc show dev eth1").find(qdisc),
+                std::string::npos);  // theirs is untouched
+      EXPECT_EQ(world.in_container("ip -o link").find("husk"), std::string::npos);
+    });
+  }
+}
+
+TEST(Splice, WhatIsNotANamespace) {
+  const UniqueFd null = open_file("/dev/null", O_RDONLY);
+  EXPECT_THROW(splice_namespace(null.get()), Error);
+  EXPECT_THROW(splice_namespace(-1), Error);
+  unsplice(null.get(), {"eth0"});  // logs
+  unsplice(-1, {"eth0"});
+}
+
+}  // namespace
+}  // namespace husk::vm

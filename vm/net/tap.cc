@@ -1,0 +1,58 @@
+#include "vm/net/tap.h"
+
+#include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+
+#include "libcontainer/base/error.h"
+
+namespace husk::vm {
+namespace {
+
+NetlinkMessage change(const Tap& tap, unsigned flags) {
+  ifinfomsg header{};
+  header.ifi_index = tap.index;
+  header.ifi_change = flags;
+  header.ifi_flags = flags;
+  return NetlinkMessage(RTM_NEWLINK, 0, header);
+}
+
+// The tap is a wire: the host's IPv6 must not greet the guest from it (router solicitations, multicast
+// reports). Best effort, since a kernel without IPv6 does not know the attribute and has nothing to say
+// either.
+void silence_ipv6(NetlinkSocket& socket, const Tap& tap) {
+  NetlinkMessage message = change(tap, 0);
+  message.nest(IFLA_AF_SPEC, [&] {
+    message.nest(AF_INET6, [&] {
+      const uint8_t mode = IN6_ADDR_GEN_MODE_NONE;
+      message.put(IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof(mode));
+    });
+  });
+  (void)socket.try_request(message);
+}
+
+}  // namespace
+
+Tap make_tap(NetlinkSocket& socket, uint32_t mtu) {
+  Tap tap;
+  tap.fd = open_file("/dev/net/tun", O_RDWR);
+  ifreq request{};
+  // With the virtio-net header, checksums left open and large segments pass from veth to guest and back as
+  // they are. QEMU sets the header's size and the offloads it can take (TUNSETVNETHDRSZ, TUNSETOFFLOAD).
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  std::string("husk%d").copy(request.ifr_name, IFNAMSIZ - 1);  // the kernel finds the first free number
+  check(ioctl(tap.fd.get(), TUNSETIFF, &request), "make a tap (TUNSETIFF)");
+  tap.name = request.ifr_name;
+  tap.index = static_cast<int>(if_nametoindex(request.ifr_name));
+  if (tap.index == 0) throw_errno("find tap " + tap.name);
+  silence_ipv6(socket, tap);
+  NetlinkMessage up = change(tap, IFF_UP);
+  up.put(IFLA_MTU, mtu);
+  socket.request(up, "bring up tap " + tap.name);
+  return tap;
+}
+
+}  // namespace husk::vm

@@ -1,0 +1,18 @@
+// The one piece of traffic control that husk needs: whatever comes in at one interface goes out at another.
+// Everything acts on the network namespace that the socket belongs to. See tc-mirred(8), tc-matchall(8).
+#pragma once
+
+#include <string>
+
+#include "libcontainer/linux/netlink_socket.h"
+
+namespace husk::vm {
+
+// Makes the ingress qdisc of `name`. Throws kUnsupported when it has one already: that is somebody else's.
+void add_ingress(NetlinkSocket& socket, int index, const std::string& name);
+// Redirects what comes in at `from` to go out at `to`. Needs add_ingress(from).
+void redirect_ingress(NetlinkSocket& socket, int from, int to);
+// Takes the ingress qdisc off, its filters with it; that there is none is fine. Returns an errno or 0.
+int remove_ingress(NetlinkSocket& socket, int index);
+
+}  // namespace husk::vm
