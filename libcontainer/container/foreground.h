@@ -1,0 +1,65 @@
+// A process in the foreground: husk stays, hands signals on, copies the terminal, and ends the way the
+// process does.
+#pragma once
+
+#include <sys/types.h>
+#include <termios.h>
+
+#include <string>
+
+#include "libcontainer/base/fd.h"
+
+namespace husk {
+
+// Puts a terminal into raw mode, and back at its end.
+class RawMode {
+ public:
+  explicit RawMode(int tty);  // -1: does nothing
+  ~RawMode();
+  RawMode(const RawMode&) = delete;
+  RawMode& operator=(const RawMode&) = delete;
+
+ private:
+  int tty_;
+  termios before_{};
+};
+
+// Copies between husk's own stdin and stdout and the master of a process's pty. Never blocks on the master:
+// who pastes more than the process reads must not stop its output.
+class TerminalRelay {
+ public:
+  // master: -1 for none (all calls do nothing). Not owned.
+  TerminalRelay(int master, int in, int out, int tty);
+
+  // What to poll for; -1 and 0 where there is nothing to wait for.
+  int in_fd() const { return pending_.empty() && master_ >= 0 ? in_ : -1; }
+  int master_fd() const { return master_; }
+  short master_events() const;
+  void on_in();
+  void on_master(short revents);
+  // The size of husk's terminal becomes the pty's.
+  void resize();
+  // What is still in the pty after the process's end.
+  void drain();
+
+ private:
+  bool copy_out();  // false: nothing there, or the end
+
+  int master_, in_, out_, tty_;
+  std::string pending_;  // read from in, not yet taken by the master
+  RawMode raw_;
+};
+
+class Foreground {
+ public:
+  // Takes all signals (blocked for this process from now on): make it before the process runs, so that none
+  // is lost.
+  Foreground();
+  // Waits for our child. Returns its exit code, or 128 + the signal that killed it.
+  int wait(pid_t pid, int master = -1);
+
+ private:
+  UniqueFd signals_;
+};
+
+}  // namespace husk

@@ -1,0 +1,69 @@
+#include "libcontainer/container/stdio.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/message.h"
+
+namespace husk {
+namespace {
+
+// The wording is runc's: engines and their tests know it.
+void check_combination(const StdioOptions& options) {
+  if (options.detach && options.terminal && options.console_socket.empty())
+    throw Error(ErrorKind::kInvalid,
+                "cannot allocate tty if runc will detach without setting console socket");
+  if ((!options.detach || !options.terminal) && !options.console_socket.empty())
+    throw Error(ErrorKind::kInvalid, "cannot use console socket if runc will not detach or allocate tty");
+}
+
+void set_size(int pty, const StdioOptions& options) {
+  winsize size{};
+  if (options.console_size) {
+    size.ws_row = static_cast<unsigned short>(options.console_size->height);
+    size.ws_col = static_cast<unsigned short>(options.console_size->width);
+  } else if (options.console_socket.empty() && own_terminal() >= 0) {
+    ioctl(own_terminal(), TIOCGWINSZ, &size);
+  }
+  if (size.ws_row || size.ws_col) check(ioctl(pty, TIOCSWINSZ, &size), "set the console's size");
+}
+
+}  // namespace
+
+Pty open_pty() {
+  Pty pty;
+  pty.master = open_file("/dev/ptmx", O_RDWR | O_NOCTTY);
+  int unlock = 0, number = 0;
+  check(ioctl(pty.master.get(), TIOCSPTLCK, &unlock), "unlock the pty");
+  check(ioctl(pty.master.get(), TIOCGPTN, &number), "number of the pty");
+  // Not by name: /dev/pts may be another instance than ptmx's.
+  pty.slave = UniqueFd(
+      check(ioctl(pty.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC), "open the pty's slave"));
+  pty.name = "/dev/pts/" + std::to_string(number);
+  return pty;
+}
+
+int own_terminal() {
+  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (isatty(fd)) return fd;
+  return -1;
+}
+
+Stdio::Stdio(const StdioOptions& options) : terminal_(options.terminal) {
+  check_combination(options);
+  if (!terminal_) return;
+  pty_ = open_pty();
+  set_size(pty_.slave.get(), options);
+  if (options.console_socket.empty()) return;
+  send_console(options.console_socket, pty_.master.get(), pty_.name);
+  pty_.master.reset();
+}
+
+HostStdio Stdio::host() const {
+  if (!terminal_) return {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, false};
+  const int slave = pty_.slave.get();
+  return {slave, slave, slave, true};
+}
+
+}  // namespace husk

@@ -1,0 +1,49 @@
+// A process's stdin, stdout and stderr on this side: what husk inherited, or a pseudoterminal made for it.
+#pragma once
+
+#include <sys/ioctl.h>
+
+#include <optional>
+#include <string>
+
+#include "libcontainer/base/fd.h"
+#include "libcontainer/container/backend.h"
+#include "spec/config.h"
+
+namespace husk {
+
+struct Pty {
+  UniqueFd master, slave;
+  std::string name;  // "/dev/pts/N"
+};
+// A new pair, close-on-exec, the slave not our controlling terminal. Throws.
+Pty open_pty();
+
+struct StdioOptions {
+  bool terminal = false;
+  std::string console_socket;  // who gets the master; empty: husk itself
+  bool detach = true;          // husk ends before the process does
+  std::optional<spec::Box> console_size;
+};
+
+class Stdio {
+ public:
+  // Inherited fds, or a pty whose master went to the console socket, or (in the foreground) a pty whose
+  // master husk keeps. Throws kInvalid for combinations that leave nobody to hold the master.
+  explicit Stdio(const StdioOptions& options);
+
+  HostStdio host() const;
+  // husk's own master, -1 when there is none.
+  int master() const { return pty_.master.get(); }
+  // Once the process has the slave: only when ours is closed does the master see the end.
+  void close_slave() { pty_.slave.reset(); }
+
+ private:
+  bool terminal_ = false;
+  Pty pty_;
+};
+
+// The terminal that husk itself was called from (stdin, else stdout, else stderr), or -1.
+int own_terminal();
+
+}  // namespace husk
