@@ -1,5 +1,5 @@
-// A container's cgroup, in every hierarchy that this kernel has mounted: v1, v2 or hybrid. The same class serves the host
-// (the VM's processes) and the guest (the container's own, always v2).
+// A container's cgroup, in every hierarchy that this kernel has mounted: v1, v2 or hybrid. The same class
+// serves the host (the VM's processes) and the guest (the container's own, always v2).
 #pragma once
 
 #include <sys/types.h>
@@ -13,11 +13,20 @@
 
 namespace husk {
 
+// One mounted hierarchy and this cgroup's folder in it.
+struct CgroupHierarchy {
+  std::string mount;  // where it is mounted
+  std::vector<std::string>
+      controllers;  // v1: what is on it ("name=systemd" included); v2: cgroup.controllers
+  bool v2 = false;
+  std::string folder;  // of this cgroup
+};
+
 class Cgroup {
  public:
   // path: below each hierarchy's root, "/docker/ID". root: where hierarchies are mounted (a test's fake, else
-  // /sys/fs/cgroup); what is mounted there is read from /proc/self/mountinfo, or by looking at the folder for a fake.
-  // A relative path is below the hierarchy's root as well, as runc has it.
+  // /sys/fs/cgroup); what is mounted there is read from /proc/self/mountinfo, or by looking at the folder for
+  // a fake. A relative path is below the hierarchy's root as well, as runc has it.
   explicit Cgroup(std::string path, const std::string& root = "/sys/fs/cgroup");
 
   const std::string& path() const { return path_; }
@@ -27,39 +36,52 @@ class Cgroup {
 
   // mkdir in every hierarchy, enabling controllers on the way down (v2). Returns quietly where it exists.
   void create();
-  // Moves a process (tgid) in, in every hierarchy.
+  // Moves a process (tgid) in, in every hierarchy. Where v2 forbids it because the container has split its
+  // own group (systemd inside), it joins the child group of the container's oldest process.
   void add(pid_t pid);
-  // Applies the limits, converting between v1's and v2's terms (shares ↔ weight, memory+swap ↔ swap, blkio …); a
-  // limit whose controller is missing is named in the returned warnings, everything else that fails throws.
+  // Applies the limits, converting between v1's and v2's terms (shares ↔ weight, memory+swap ↔ swap, blkio
+  // …); a limit whose controller or file is missing is named in the returned warnings, everything else that
+  // fails throws. Absent limits stay as they are. `devices` is not looked at: see apply_devices.
   std::vector<std::string> apply(const spec::Resources& resources);
-  // Device rules: v1's devices.allow/deny, v2's eBPF program (replacing the one that is attached).
+  // Device rules, the last one that matches wins, what none matches is denied; no rules: nothing is changed.
+  // v1's devices.allow/deny, v2's eBPF program (replacing those that are attached). Throws kUnsupported where
+  // the kernel has neither, or where v1 cannot express a rule (a denied device within an allowed range).
   void apply_devices(const std::vector<spec::DeviceCgroup>& rules);
-  void freeze(bool frozen);  // waits until the kernel says so
+  // Waits until the kernel says so; after kTimeout the group is thawed again. Throws kWrongState when the
+  // caller itself is in the group.
+  void freeze(bool frozen);
   bool frozen() const;
   std::vector<pid_t> pids() const;  // of it and its children cgroups
   void kill_all(int signal);        // cgroup.kill for SIGKILL where it exists, else freeze, signal, thaw
-  // runc's `events --stats` "data" object: cpu, memory, pids, blkio, hugetlb.
+  // runc's `events --stats` "data" object: cpu, cpuset, memory, pids, blkio, hugetlb. What the kernel lacks
+  // is 0.
   nlohmann::json stats() const;
+  // Processes which the OOM killer took (memory.events, memory.oom_control); 0 where that is not counted.
   unsigned long long oom_kills() const;
-  // rmdir, children first, in every hierarchy, waiting for dying processes until the deadline. What is gone is fine.
-  // Parents which create() made stay (engines share them).
+  // rmdir, children first, in every hierarchy, waiting for dying processes until the deadline. What is gone
+  // is fine. Parents which create() made stay (engines share them).
   void remove(std::chrono::milliseconds timeout);
 
  private:
-  struct Hierarchy {
-    std::string mount;                     // where it is mounted
-    std::vector<std::string> controllers;  // v1: what is on it; v2: cgroup.controllers
-    bool v2 = false;
-    std::string folder;                    // of this cgroup
-  };
+  using Hierarchy = CgroupHierarchy;
   const Hierarchy* find(const std::string& controller) const;
+  const Hierarchy* unified() const;
+  // The v1 freezer, else v2 (whose freezer is not a controller); null where there is neither.
+  const Hierarchy* freezer() const;
+  // Freezing, killing or removing "/" would hit the whole machine.
+  void refuse_root(const char* verb) const;
 
   std::string path_;
   std::vector<Hierarchy> hierarchies_;
 };
 
-// config.linux.cgroupsPath → the path for Cgroup. systemd: "slice:prefix:name" becomes "/slice/prefix-name.scope" with the
-// slice expanded (a-b.slice → /a.slice/a-b.slice). Empty cgroupsPath: "/husk/ID" (systemd: "system.slice:husk:ID").
+// The devices any container may use (runtime-spec, config-linux.md, "Default Devices", and what runc allows
+// beside them): mknod of everything, null, zero, full, random, urandom, tty, console, ptmx, pts/*, net/tun.
+std::vector<spec::DeviceCgroup> default_device_rules();
+
+// config.linux.cgroupsPath → the path for Cgroup. systemd: "slice:prefix:name" becomes
+// "/slice/prefix-name.scope" with the slice expanded (a-b.slice → /a.slice/a-b.slice). Empty cgroupsPath:
+// "/husk/ID" (systemd: "system.slice:husk:ID").
 std::string cgroup_path(const std::string& cgroups_path, const std::string& id, bool systemd);
 
 }  // namespace husk

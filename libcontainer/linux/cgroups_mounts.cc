@@ -1,0 +1,147 @@
+// Which hierarchies there are, and where in them a container belongs.
+#include <algorithm>
+#include <array>
+
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/file.h"
+#include "libcontainer/linux/cgroups_files.h"
+
+namespace husk {
+namespace cgroup {
+namespace {
+
+constexpr std::array<std::string_view, 14> kV1Controllers = {
+    "cpu",     "cpuacct",  "cpuset",     "memory",  "devices", "freezer", "blkio",
+    "net_cls", "net_prio", "perf_event", "hugetlb", "pids",    "rdma",    "misc"};
+
+bool is_v1_controller(std::string_view name) {
+  return std::find(kV1Controllers.begin(), kV1Controllers.end(), name) != kV1Controllers.end();
+}
+
+// mountinfo writes space, tab, newline and backslash as \ooo (proc_pid_mountinfo(5)).
+std::string unescape(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+CgroupHierarchy make_v2(const std::string& mount) {
+  CgroupHierarchy h{mount, {}, true, {}};
+  std::string text = read_control(mount, "cgroup.controllers").value_or("");
+  for (std::string_view name : split(trim(text), ' ')) h.controllers.emplace_back(name);
+  return h;
+}
+
+// The controllers among a v1 mount's comma-separated options or in a folder's name.
+CgroupHierarchy make_v1(const std::string& mount, std::string_view names) {
+  CgroupHierarchy h{mount, {}, false, {}};
+  for (std::string_view name : split(names, ','))
+    if (is_v1_controller(name) || name.starts_with("name=")) h.controllers.emplace_back(name);
+  return h;
+}
+
+std::vector<CgroupHierarchy> mounted_hierarchies(const std::string& root) {
+  std::vector<CgroupHierarchy> found;
+  std::vector<std::string> devices;  // "major:minor": the same hierarchy may be mounted more than once
+  std::string text = read_file("/proc/self/mountinfo");
+  for (std::string_view line : split(text, '\n')) {
+    // id parent major:minor root mountpoint options [optional…] - type source superoptions
+    std::vector<std::string_view> fields = split(line, ' ');
+    auto dash = std::find(fields.begin(), fields.end(), "-");
+    if (fields.end() - dash < 4 || dash - fields.begin() < 6) continue;
+    bool v2 = dash[1] == "cgroup2";
+    if (!v2 && dash[1] != "cgroup") continue;
+    std::string mount = unescape(fields[4]);
+    if (mount != root && !mount.starts_with(root + "/")) continue;
+    if (std::find(devices.begin(), devices.end(), fields[2]) != devices.end()) continue;
+    CgroupHierarchy h = v2 ? make_v2(mount) : make_v1(mount, dash[3]);
+    if (!v2 && h.controllers.empty()) continue;
+    devices.emplace_back(fields[2]);
+    found.push_back(std::move(h));
+  }
+  return found;
+}
+
+std::vector<CgroupHierarchy> hierarchies_in_folder(const std::string& root) {
+  if (path_exists(path_join(root, "cgroup.controllers"))) return {make_v2(root)};
+  std::vector<CgroupHierarchy> found;
+  for (std::string_view name : kV1Controllers)
+    if (std::string mount = path_join(root, name); path_exists(mount)) found.push_back(make_v1(mount, name));
+  for (const char* name : {"cpu,cpuacct", "net_cls,net_prio"})
+    if (std::string mount = path_join(root, name); path_exists(mount)) found.push_back(make_v1(mount, name));
+  if (std::string mount = path_join(root, "systemd"); path_exists(mount))
+    found.push_back(make_v1(mount, "name=systemd"));
+  if (std::string mount = path_join(root, "unified"); path_exists(path_join(mount, "cgroup.controllers")))
+    found.push_back(make_v2(mount));
+  return found;
+}
+
+}  // namespace
+
+std::vector<CgroupHierarchy> find_hierarchies(const std::string& root) {
+  std::vector<CgroupHierarchy> found = mounted_hierarchies(root);
+  return found.empty() ? hierarchies_in_folder(root) : found;
+}
+
+}  // namespace cgroup
+
+namespace {
+
+[[noreturn]] void invalid(const std::string& path, const char* why) {
+  throw Error(ErrorKind::kInvalid, "cgroupsPath \"" + printable(path) + "\": " + why);
+}
+
+// "a-b.slice" → "/a.slice/a-b.slice" (systemd.slice(5)); "-.slice" is the root.
+std::string expand_slice(const std::string& slice, const std::string& path) {
+  constexpr std::string_view kSuffix = ".slice";
+  if (!slice.ends_with(kSuffix) || slice.find('/') != slice.npos)
+    invalid(path, "the slice has to be NAME.slice");
+  std::string name = slice.substr(0, slice.size() - kSuffix.size());
+  if (name == "-") return "";
+  if (name.empty() || name.front() == '-' || name.back() == '-' || name.find("--") != name.npos)
+    invalid(path, "the slice's name has an empty part");
+  std::string out;
+  for (size_t end = name.find('-'); end != name.npos; end = name.find('-', end + 1))
+    out += "/" + name.substr(0, end) + ".slice";
+  return out + "/" + slice;
+}
+
+std::string systemd_path(const std::string& path) {
+  size_t first = path.find(':');
+  size_t second = first == path.npos ? path.npos : path.find(':', first + 1);
+  if (second == path.npos || path.find(':', second + 1) != path.npos)
+    invalid(path, "with systemd it has to be slice:prefix:name");
+  std::string slice = path.substr(0, first);
+  std::string prefix = path.substr(first + 1, second - first - 1);
+  std::string name = path.substr(second + 1);
+  if (name.empty() || name.find('/') != name.npos || prefix.find('/') != prefix.npos)
+    invalid(path, "the unit's name is empty or has a slash");
+  std::string unit = name.ends_with(".slice") ? name : (prefix.empty() ? "" : prefix + "-") + name + ".scope";
+  return expand_slice(slice.empty() ? "system.slice" : slice, path) + "/" + unit;
+}
+
+}  // namespace
+
+std::string cgroup_path(const std::string& cgroups_path, const std::string& id, bool systemd) {
+  std::string path = cgroups_path;
+  if (path.empty()) {
+    if (id.empty() || id.find('/') != id.npos || id == "." || id == "..")
+      throw Error(ErrorKind::kInvalid, "\"" + printable(id) + "\" cannot name a cgroup");
+    path = systemd ? "system.slice:husk:" + id : "/husk/" + id;
+  }
+  for (std::string_view part : cgroup::split(path, '/'))
+    if (part == "..") invalid(path, "\"..\" is not allowed");
+  for (char c : path)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      invalid(path, "control characters are not allowed");
+  return clean_path(systemd ? systemd_path(path) : "/" + path);
+}
+
+}  // namespace husk
