@@ -795,6 +795,52 @@ TEST_P(RealCgroup, Limits) {
   group.remove(seconds(5));
 }
 
+TEST_P(RealCgroup, OutOfMemory) {
+  Cgroup group(unique_path("oom"), GetParam());
+  group.create();
+  spec::Resources r;
+  r.memory = {.limit = 16 << 20, .swap = 16 << 20};
+  if (!group.apply(r).empty()) {
+    group.remove(seconds(5));
+    GTEST_SKIP() << "no memory controller";
+  }
+  Sleeper child([] {
+    for (std::string eaten;;) eaten.append(1 << 20, 'x');
+    return 0;
+  });
+  group.add(child.pid());
+  EXPECT_EQ(group.oom_kills(), 0u);
+  child.go();
+  EXPECT_EQ(WTERMSIG(child.wait()), SIGKILL);
+  EXPECT_EQ(group.oom_kills(), 1u);
+  group.remove(seconds(5));
+}
+
+// A container with an init like systemd moves itself into a child group and hands its controllers on; from
+// then on the kernel lets no process into the group itself.
+TEST_P(RealCgroup, JoiningASplitGroup) {
+  Cgroup group(unique_path("split"), GetParam());
+  group.create();
+  std::string folder = group.v2_folder(), init = folder + "/init.scope";
+  std::string have = cgroup::read_control(folder, "cgroup.controllers").value_or("");
+  auto domain = [&](const char* name) { return have.find(name) != have.npos; };
+  const char* controller = domain("memory") ? "+memory" : domain("hugetlb") ? "+hugetlb" : nullptr;
+  if (!controller) {
+    group.remove(seconds(5));
+    GTEST_SKIP() << "v2 without a controller";
+  }
+  Sleeper one, two;
+  group.add(one.pid());
+  make_dirs(init);
+  write_file(init + "/cgroup.procs", std::to_string(one.pid()));
+  write_file(folder + "/cgroup.subtree_control", controller);
+  group.add(two.pid());
+  EXPECT_NE(read_file(init + "/cgroup.procs").find(std::to_string(two.pid())), std::string::npos);
+  group.kill_all(SIGKILL);
+  group.remove(seconds(5));
+  EXPECT_FALSE(path_exists(folder));
+}
+
 INSTANTIATE_TEST_SUITE_P(Host, RealCgroup, testing::Values("/sys/fs/cgroup", "/sys/fs/cgroup/unified"));
 
 }  // namespace
