@@ -1,4 +1,5 @@
-// What a VM is made of, and the VM itself, whatever VMM runs it. qemu/ is the one place that turns it into arguments.
+// What a VM is made of, and the VM itself, whatever VMM runs it. qemu/ is the one place that turns it into
+// arguments.
 #pragma once
 
 #include <memory>
@@ -16,27 +17,28 @@ enum class MachineType { kQ35, kMicrovm };
 struct MachineConfig {
   MachineType type = MachineType::kQ35;
   Accel accel = Accel::kTcg;
-  std::string vmm;            // path of qemu-system-x86_64
-  std::string firmware;       // -bios; empty: the VMM's default for the machine type
-  std::string kernel, initrd; // paths
-  std::string kernel_params;  // the user's, appended to ours
+  std::string vmm;             // path of qemu-system-x86_64
+  std::string firmware;        // -bios; empty: the VMM's default for the machine type
+  std::string kernel, initrd;  // paths
+  std::string kernel_params;   // the user's, appended to ours
   uint32_t vcpus = 1;
   uint32_t memory_mib = 512;
   uint32_t tcg_tb_size_mib = 32;
-  uint32_t hotplug_ports = 8; // pcie-root-ports for what is plugged later (shares, network cards)
-  bool seccomp = true;        // QEMU's own -sandbox
+  uint32_t hotplug_ports = 8;  // pcie-root-ports for what is plugged later (shares, network cards)
+  bool seccomp = true;         // QEMU's own -sandbox
 };
 
 // A running VM. One per husk-sandbox. Not thread-safe; the destructor kills what still runs.
 class Machine {
  public:
   virtual ~Machine() = default;
-  // Plugs a vhost-user-fs device; `socket` is connected to a virtiofsd. The guest finds it after a PCI rescan.
+  // Plugs a vhost-user-fs device; `socket` is connected to a virtiofsd. The guest finds it after a PCI
+  // rescan.
   virtual void plug_share(const std::string& tag, UniqueFd socket) = 0;
   // Plugs a virtio-net card on an open tap.
   virtual void plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) = 0;
-  // Our ends of the virtio-serial port "husk.agent" (SOCK_STREAM) and of the serial console (SOCK_STREAM, what the
-  // guest prints). Each can be taken once.
+  // Our ends of the virtio-serial port "husk.agent" (SOCK_STREAM) and of the serial console (SOCK_STREAM,
+  // what the guest prints). Each can be taken once.
   virtual UniqueFd take_agent() = 0;
   virtual UniqueFd take_console() = 0;
   virtual pid_t pid() const = 0;
@@ -47,16 +49,17 @@ class Machine {
   virtual std::string last_words() = 0;
 };
 
-// Starts QEMU. Returns as soon as the process runs (the guest boots meanwhile; QMP is negotiated on the first plug).
-// Must be called from the main thread: the VMM dies with the thread that made it (PR_SET_PDEATHSIG).
+// Starts QEMU. Returns as soon as the process runs (the guest boots meanwhile; QMP is negotiated on the first
+// plug). Must be called from the main thread: the VMM dies with the thread that made it (PR_SET_PDEATHSIG).
 std::unique_ptr<Machine> start_qemu(const MachineConfig& config);
 
-// "kvm", "tcg" or "auto" → what will really run. auto: KVM only where /dev/kvm opens, the CPU has vmx or svm, and a
-// one-instruction guest (hlt) really runs on it within half a second; can't hang. The answer for this boot is kept in
-// `cache_folder` (empty: not kept).
+// "kvm", "tcg" or "auto" → what will really run. auto: KVM only where /dev/kvm opens, the CPU has vmx or svm,
+// and a one-instruction guest (hlt) really runs on it within half a second; can't hang. The answer for this
+// boot is kept in `cache_folder` (empty: not kept).
 Accel choose_accel(const std::string& option, const std::string& cache_folder);
 
-// The TSC's frequency in kHz, which a TCG guest must be told (it hangs or misjudges it otherwise); 0 if unknown.
+// The TSC's frequency in kHz, which a TCG guest must be told (it hangs or misjudges it otherwise); 0 if
+// unknown.
 unsigned long host_tsc_khz();
 
 }  // namespace husk::vm

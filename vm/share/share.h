@@ -1,5 +1,6 @@
-// How a host directory reaches the guest: one virtiofsd for the whole VM shows one folder; rootfs and volumes are bind
-// mounts below it. The mounts live in the caller's (husk-sandbox's) private mount namespace and end with it.
+// How a host directory reaches the guest: one virtiofsd for the whole VM shows one folder; rootfs and volumes
+// are bind mounts below it. The mounts live in the caller's (husk-sandbox's) private mount namespace and end
+// with it.
 #pragma once
 
 #include <memory>
@@ -16,22 +17,23 @@ struct ShareConfig {
   std::string folder;          // an empty folder of ours, becomes the share's root
 };
 
-// Makes this process's mount namespace private to it: unshare, everything rslave (the host's mounts still come in,
-// ours never go out). Call once, single-threaded.
+// Makes this process's mount namespace private to it: unshare, everything rslave (the host's mounts still
+// come in, ours never go out). Call once, single-threaded.
 void enter_private_mount_namespace();
 
 class Share {
  public:
-  // Makes the folder a shared mount of its own (so that later mounts reach virtiofsd's namespace) and starts virtiofsd.
-  // From the main thread (PR_SET_PDEATHSIG). Throws with virtiofsd's own words.
+  // Makes the folder a shared mount of its own (so that later mounts reach virtiofsd's namespace) and starts
+  // virtiofsd. From the main thread (PR_SET_PDEATHSIG). Throws with virtiofsd's own words.
   static std::unique_ptr<Share> start(const ShareConfig& config);
   ~Share();  // ends virtiofsd, unmounts
 
   // The connected vhost-user socket for Machine::plug_share; once.
   UniqueFd take_socket();
-  // Binds a host file or folder (rbind) to FOLDER/CONTAINER/NAME; returns that path relative to the share's root. The mount
-  // is read-only where asked. Throws.
-  std::string add(const std::string& container, const std::string& name, const std::string& source, bool readonly);
+  // Binds a host file or folder (rbind) to FOLDER/CONTAINER/NAME; returns that path relative to the share's
+  // root. The mount is read-only where asked. Throws.
+  std::string add(const std::string& container, const std::string& name, const std::string& source,
+                  bool readonly);
   // Unmounts everything below FOLDER/CONTAINER and removes it.
   void remove(const std::string& container);
   pid_t pid() const;

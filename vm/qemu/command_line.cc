@@ -1,0 +1,118 @@
+#include "vm/qemu/command_line.h"
+
+#include <algorithm>
+
+#include "libcontainer/base/error.h"
+
+namespace husk::vm {
+namespace {
+
+constexpr size_t kMaxCommandLine = 2047;  // COMMAND_LINE_SIZE of x86, less the NUL
+constexpr unsigned kGuestHz = 250;        // CONFIG_HZ of husk's kernel and of Debian's
+// 32 devices on pcie.0: the host bridge, the ISA bridge, the two virtio devices and some room; 8 ports to a
+// device.
+constexpr uint32_t kPortsPerSlot = 8, kFirstPortSlot = 4, kMaxPorts = 64;
+
+using Args = std::vector<std::string>;
+
+void add(Args& args, std::initializer_list<std::string> more) {
+  args.insert(args.end(), more);
+}
+
+std::string machine(const MachineConfig& c) {
+  std::string common = ",memory-backend=ram,dump-guest-core=off,graphics=off,usb=off";
+  // pcie=off: virtio over MMIO only; acpi=on: the guest finds the devices, and can power off.
+  if (c.type == MachineType::kMicrovm) return "microvm,acpi=on,pcie=off,rtc=on,x-option-roms=off" + common;
+  // The PIT and the PIC stay: without them the kernel has nothing to calibrate its APIC timer with, and
+  // spins.
+  return "q35,sata=off,smbus=off,vmport=off,hpet=off,i8042=off,smm=off" + common;
+}
+
+std::string accelerator(const MachineConfig& c) {
+  if (c.accel == Accel::kKvm) return "kvm";
+  return "tcg,tb-size=" + std::to_string(c.tcg_tb_size_mib) +
+         (c.vcpus > 1 ? ",thread=multi" : ",thread=single");
+}
+
+// A virtio device's model name on this machine's bus.
+std::string virtio(const MachineConfig& c, const std::string& name) {
+  return c.type == MachineType::kMicrovm ? name + "-device" : name + "-pci,disable-legacy=on";
+}
+
+void add_hotplug_ports(Args& args, const MachineConfig& c) {
+  if (c.type == MachineType::kMicrovm) return;
+  for (uint32_t i = 0; i < std::min(c.hotplug_ports, kMaxPorts); ++i) {
+    std::string number = std::to_string(i + 1);
+    std::string port =
+        "pcie-root-port,id=" + hotplug_bus(i) + ",bus=pcie.0,chassis=" + number + ",slot=" + number;
+    port += ",addr=" + std::to_string(kFirstPortSlot + i / kPortsPerSlot) + "." +
+            std::to_string(i % kPortsPerSlot);
+    if (i % kPortsPerSlot == 0) port += ",multifunction=on";
+    // Shares and network cards need no I/O ports, and there are not enough of them for many ports.
+    add(args, {"-device", port + ",io-reserve=0"});
+  }
+}
+
+}  // namespace
+
+std::string hotplug_bus(uint32_t port) {
+  return "rp" + std::to_string(port);
+}
+
+std::string kernel_command_line(const MachineConfig& c, unsigned long tsc_khz) {
+  // A guest that panics resets at once by a triple fault (there is no keyboard controller), which ends QEMU
+  // (-no-reboot).
+  std::string line = "console=ttyS0 quiet reboot=t panic=-1";
+  // The guest only looks for new devices when the agent asks for a rescan: no services on the root ports.
+  if (c.type == MachineType::kQ35) line += " pcie_ports=compat";
+  if (c.accel == Accel::kTcg) {
+    // Emulated code does not speculate.
+    line += " mitigations=off no_timer_check";
+    // Calibrating against the PIT fails on a busy host, and then some boots hang for ever.
+    if (tsc_khz)
+      line += " tsc=reliable tsc_early_khz=" + std::to_string(tsc_khz) +
+              " lpj=" + std::to_string(static_cast<unsigned long long>(tsc_khz) * 1000 / kGuestHz);
+  }
+  if (!c.kernel_params.empty()) line += " " + c.kernel_params;
+  if (line.size() > kMaxCommandLine)
+    throw Error(ErrorKind::kInvalid, "the guest kernel's command line is longer than 2047 bytes");
+  if (std::any_of(line.begin(), line.end(), [](unsigned char ch) { return ch < ' ' || ch == 0x7f; }))
+    throw Error(ErrorKind::kInvalid, "a control character in the guest kernel's command line");
+  return line;
+}
+
+std::vector<std::string> qemu_arguments(const MachineConfig& c, const QemuFds& fds, unsigned long tsc_khz) {
+  std::string memory = std::to_string(c.memory_mib) + "M";
+  auto socket = [](const char* id, int fd) {
+    return std::string("socket,id=") + id + ",fd=" + std::to_string(fd);
+  };
+
+  Args args = {c.vmm, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"};
+  add(args,
+      {"-machine", machine(c), "-accel", accelerator(c), "-cpu", c.accel == Accel::kKvm ? "host" : "max"});
+  add(args, {"-smp", std::to_string(c.vcpus), "-m", memory});
+  // Shared, so that virtiofsd can map it.
+  add(args, {"-object", "memory-backend-memfd,id=ram,share=on,size=" + memory});
+  // qboot enters the kernel half a second of TCG earlier than SeaBIOS.
+  std::string firmware = c.firmware.empty() && c.type == MachineType::kQ35 ? "qboot.rom" : c.firmware;
+  if (!firmware.empty()) add(args, {"-bios", firmware});
+  add(args, {"-kernel", c.kernel});
+  if (!c.initrd.empty()) add(args, {"-initrd", c.initrd});
+  add(args, {"-append", kernel_command_line(c, tsc_khz)});
+
+  // libvhost-user refuses legacy devices; on MMIO they are the default.
+  if (c.type == MachineType::kMicrovm) add(args, {"-global", "virtio-mmio.force-legacy=false"});
+  add(args, {"-chardev", socket("qmp", fds.qmp), "-mon", "chardev=qmp,mode=control"});
+  add(args, {"-chardev", socket("console", fds.console), "-serial", "chardev:console"});
+  // The guest sets up two queues for every possible port: few ports, short boot.
+  add(args, {"-device", virtio(c, "virtio-serial") + ",max_ports=2"});
+  add(args,
+      {"-chardev", socket("agent", fds.agent), "-device", "virtserialport,chardev=agent,name=husk.agent"});
+  add(args, {"-device", virtio(c, "virtio-rng")});
+  add_hotplug_ports(args, c);
+  if (c.seccomp)
+    add(args, {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"});
+  return args;
+}
+
+}  // namespace husk::vm

@@ -1,0 +1,27 @@
+// The one place where a MachineConfig becomes QEMU's arguments. Pure functions.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "vm/machine.h"
+
+namespace husk::vm {
+
+// The numbers that our sockets have inside QEMU.
+struct QemuFds {
+  int qmp = 3, agent = 4, console = 5;
+};
+
+// The bus of the n-th hot-plug port: "rp0", …
+std::string hotplug_bus(uint32_t port);
+
+// The guest kernel's command line. tsc_khz: host_tsc_khz(), 0 when unknown. Throws kInvalid when it gets too
+// long for the kernel (2047 bytes) or holds a control character.
+std::string kernel_command_line(const MachineConfig& config, unsigned long tsc_khz);
+
+// argv of QEMU, argv[0] included. Throws as kernel_command_line does.
+std::vector<std::string> qemu_arguments(const MachineConfig& config, const QemuFds& fds,
+                                        unsigned long tsc_khz);
+
+}  // namespace husk::vm

@@ -1,0 +1,141 @@
+// Machine on QEMU: three socketpairs, one process, QMP for what is plugged.
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "vm/helper_process.h"
+#include "vm/machine.h"
+#include "vm/qemu/command_line.h"
+#include "vm/qemu/qmp.h"
+
+namespace husk::vm {
+namespace {
+
+class Qemu : public Machine {
+ public:
+  Qemu(const MachineConfig& config, HelperProcess process, UniqueFd qmp, UniqueFd agent, UniqueFd console)
+      : config_(config),
+        process_(std::move(process)),
+        qmp_(std::move(qmp)),
+        agent_(std::move(agent)),
+        console_(std::move(console)) {}
+  ~Qemu() override { process_.end(std::chrono::milliseconds(0)); }
+
+  void plug_share(const std::string& tag, UniqueFd socket) override {
+    plug("share " + tag, std::move(socket), [&](const std::string& id, const std::string& bus) {
+      Json address = {{"type", "fd"}, {"data", {{"str", id}}}};
+      qmp_.execute(
+          "chardev-add",
+          {{"id", id}, {"backend", {{"type", "socket"}, {"data", {{"addr", address}, {"server", false}}}}}});
+      device_add("chardev-remove", id,
+                 {{"driver", "vhost-user-fs-pci"},
+                  {"id", "dev-" + id},
+                  {"bus", bus},
+                  {"chardev", id},
+                  {"tag", tag}});
+    });
+  }
+
+  void plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) override {
+    plug("network card " + mac, std::move(tap), [&](const std::string& id, const std::string& bus) {
+      // No vhost-net: it is not everywhere, and under TCG it does not matter.
+      qmp_.execute("netdev_add", {{"type", "tap"}, {"id", id}, {"fd", id}, {"vhost", false}});
+      Json device = {
+          {"driver", "virtio-net-pci"}, {"id", "dev-" + id}, {"bus", bus}, {"netdev", id}, {"mac", mac}};
+      device["romfile"] = "";  // nobody boots from it
+      if (mtu >= 68 && mtu <= 65535) device["host_mtu"] = mtu;
+      device_add("netdev_del", id, device);
+    });
+  }
+
+  UniqueFd take_agent() override { return std::move(agent_); }
+  UniqueFd take_console() override { return std::move(console_); }
+  pid_t pid() const override { return process_.pid(); }
+  int pidfd() const override { return process_.pidfd(); }
+  std::string last_words() override { return process_.last_words(); }
+
+  void end() noexcept override {
+    try {
+      if (process_.running() && qmp_.negotiated()) {
+        qmp_.execute("quit", Json::object(), {}, deadline::kGuestShutdown);
+        process_.end(deadline::kGuestShutdown);
+      }
+    } catch (const std::exception& e) {
+      spdlog::debug("ending QEMU: {}", e.what());
+    }
+    process_.end(std::chrono::milliseconds(0));
+  }
+
+ private:
+  // Hands fd to QEMU under a new name and gives attach() that name and a free port. A failed plug leaves the
+  // port free.
+  template <typename F>
+  void plug(const std::string& what, UniqueFd fd, F&& attach) {
+    try {
+      if (config_.type == MachineType::kMicrovm)
+        throw Error(ErrorKind::kUnsupported,
+                    "machine type microvm cannot take devices after its start; use q35");
+      if (next_port_ >= config_.hotplug_ports)
+        throw Error(ErrorKind::kUnsupported,
+                    "all " + std::to_string(config_.hotplug_ports) + " hot-plug ports are in use");
+      std::string id = "plug" + std::to_string(next_id_++);
+      qmp_.execute("getfd", {{"fdname", id}}, {fd.get()});
+      try {
+        attach(id, hotplug_bus(next_port_));
+      } catch (const Error&) {
+        forget("closefd", {{"fdname", id}});
+        throw;
+      }
+      ++next_port_;
+    } catch (Error& e) {
+      std::string words = process_.last_words();
+      if (!words.empty()) e = Error(ErrorKind::kGuestDied, "QEMU ended (" + words + ")", e.errnum());
+      e.add_context("plugging " + what);
+      throw;
+    }
+  }
+
+  void device_add(const char* undo, const std::string& backend, const Json& device) {
+    try {
+      qmp_.execute("device_add", device);
+    } catch (const Error&) {
+      forget(undo, {{"id", backend}});
+      throw;
+    }
+  }
+
+  // Undo of something half done: that it may fail too is no news.
+  void forget(const char* command, const Json& arguments) noexcept {
+    try {
+      qmp_.execute(command, arguments);
+    } catch (const std::exception& e) {
+      spdlog::debug("{}", e.what());
+    }
+  }
+
+  MachineConfig config_;
+  HelperProcess process_;
+  Qmp qmp_;
+  UniqueFd agent_, console_;
+  uint32_t next_port_ = 0;
+  unsigned next_id_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Machine> start_qemu(const MachineConfig& config) {
+  return with_context("starting QEMU", [&] {
+    QemuFds fds;
+    auto [qmp, qmp_there] = socket_pair(SOCK_STREAM);
+    auto [agent, agent_there] = socket_pair(SOCK_STREAM);
+    auto [console, console_there] = socket_pair(SOCK_STREAM);
+    HelperProcess process(
+        qemu_arguments(config, fds, config.accel == Accel::kTcg ? host_tsc_khz() : 0),
+        {{qmp_there.get(), fds.qmp}, {agent_there.get(), fds.agent}, {console_there.get(), fds.console}});
+    return std::unique_ptr<Machine>(
+        new Qemu(config, std::move(process), std::move(qmp), std::move(agent), std::move(console)));
+  });
+}
+
+}  // namespace husk::vm

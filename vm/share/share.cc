@@ -1,0 +1,201 @@
+#include "vm/share/share.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <spdlog/spdlog.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+#include <vector>
+
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/message.h"
+#include "vm/helper_process.h"
+
+namespace husk::vm {
+namespace {
+
+constexpr const char* kSocketName = "virtiofsd";  // exists for a moment only
+constexpr int kListenFd = 3;
+
+void set_mount_attributes(int fd, uint64_t set, uint64_t propagation, bool recursive,
+                          const std::string& what) {
+  mount_attr attr{};
+  attr.attr_set = set;
+  attr.propagation = propagation;
+  unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  check(syscall(SYS_mount_setattr, fd, "", flags, &attr, sizeof attr), "mount_setattr " + what);
+}
+
+// A detached copy of what is mounted at path.
+UniqueFd clone_tree(const std::string& path, bool recursive) {
+  unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+  return UniqueFd(
+      static_cast<int>(check(syscall(SYS_open_tree, AT_FDCWD, path.c_str(), flags), "open_tree " + path)));
+}
+
+void attach_tree(int tree, int dir, const std::string& name, const std::string& what) {
+  unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | (name.empty() ? MOVE_MOUNT_T_EMPTY_PATH : 0);
+  check(syscall(SYS_move_mount, tree, "", dir, name.c_str(), flags), "move_mount to " + what);
+}
+
+void require_name(const std::string& name) {
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
+    throw Error(ErrorKind::kInvalid, "share: bad name \"" + printable(name) + "\"", EINVAL);
+}
+
+std::vector<std::string> names_in(int dir) {
+  std::vector<std::string> names;
+  UniqueFd fd(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  DIR* stream = fd ? fdopendir(fd.get()) : nullptr;
+  if (!stream) return names;
+  fd.release();
+  while (const dirent* entry = readdir(stream)) {
+    std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(name);
+  }
+  closedir(stream);
+  return names;
+}
+
+}  // namespace
+
+void enter_private_mount_namespace() {
+  check(unshare(CLONE_NEWNS), "unshare the mount namespace");
+  check(mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr), "making / a slave mount");
+}
+
+struct Share::Impl {
+  std::string folder;
+  // The folder twice: below our mount, where only we can write, and through it, as the guest sees it:
+  // read-only.
+  UniqueFd base, top;
+  std::optional<HelperProcess> virtiofsd;
+  UniqueFd socket;
+
+  void remove(const std::string& container) {
+    UniqueFd dir(openat(base.get(), container.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!dir) return;
+    // The folder below holds nothing but the empty mount points: nothing of the user's can be deleted here.
+    for (const std::string& name : names_in(dir.get())) {
+      std::string path = folder + "/" + container + "/" + name;
+      while (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
+      }
+      if (unlinkat(dir.get(), name.c_str(), 0) != 0) unlinkat(dir.get(), name.c_str(), AT_REMOVEDIR);
+    }
+    if (unlinkat(base.get(), container.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
+      spdlog::warn("removing {}/{}: errno {}", folder, printable(container), errno);
+  }
+
+  ~Impl() {
+    virtiofsd.reset();
+    if (top) {
+      for (const std::string& name : names_in(base.get())) remove(name);
+      top.reset();
+      umount2(folder.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+    }
+  }
+};
+
+std::unique_ptr<Share> Share::start(const ShareConfig& config) {
+  return with_context("starting virtiofsd", [&] {
+    if (config.folder.empty() || config.folder.find_first_of(",:") != std::string::npos)
+      throw Error(ErrorKind::kInvalid, "bad folder \"" + printable(config.folder) + "\"", EINVAL);
+    std::unique_ptr<Share> share(new Share);
+    share->impl_ = std::make_unique<Impl>();
+    Impl& impl = *share->impl_;
+    impl.folder = config.folder;
+    impl.base = open_file(config.folder, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+
+    // A socket that only we can reach, and nobody after this line: both ends exist, the name does not.
+    UniqueFd listener = listen_at(impl.base.get(), kSocketName, SOCK_STREAM);
+    try {
+      impl.socket = connect_at(impl.base.get(), kSocketName, SOCK_STREAM);
+    } catch (const Error&) {
+      unlinkat(impl.base.get(), kSocketName, 0);
+      throw;
+    }
+    check(unlinkat(impl.base.get(), kSocketName, 0), "unlink the socket");
+
+    // Read-only, or a hostile guest could put symlinks where we are going to mount.
+    UniqueFd tree = clone_tree(config.folder, false);
+    set_mount_attributes(tree.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, MS_PRIVATE,
+                         false, config.folder);
+    attach_tree(tree.get(), impl.base.get(), "", config.folder);
+    impl.top = open_file(config.folder, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    // virtiofsd's own namespace is a slave of ours: shared here, later mounts go there.
+    set_mount_attributes(impl.top.get(), 0, MS_SHARED, false, config.folder);
+
+    // No posix_lock, no flock: the guest's kernel keeps them, with F_SETLKW, which virtiofsd cannot do.
+    // No writeback: what a container wrote is on the host when write() returns.
+    // announce_submounts: each volume is a file system of its own in the guest, so inode numbers cannot
+    // clash.
+    std::string mode =
+        "sandbox=namespace,xattr,no_writeback,no_posix_lock,no_flock,announce_submounts,log_level=warn";
+    impl.virtiofsd.emplace(std::vector<std::string>{config.virtiofsd, "--fd=" + std::to_string(kListenFd),
+                                                    "--thread-pool-size=0", "-o", "source=" + config.folder,
+                                                    "-o", "cache=" + config.cache, "-o", mode},
+                           std::vector<std::pair<int, int>>{{listener.get(), kListenFd}});
+    return share;
+  });
+}
+
+Share::~Share() = default;
+
+UniqueFd Share::take_socket() {
+  if (!impl_->virtiofsd->running())
+    throw Error(ErrorKind::kInternal, "virtiofsd ended: " + impl_->virtiofsd->last_words());
+  return std::move(impl_->socket);
+}
+
+std::string Share::add(const std::string& container, const std::string& name, const std::string& source,
+                       bool readonly) {
+  return with_context("sharing " + source, [&] {
+    require_name(container);
+    require_name(name);
+    UniqueFd tree = clone_tree(source, true);
+    // Private: a mount that came in later from the host would be writable below a read-only one.
+    set_mount_attributes(tree.get(), readonly ? MOUNT_ATTR_RDONLY : 0, MS_PRIVATE, true, source);
+    struct stat st;
+    check(fstat(tree.get(), &st), "stat " + source);
+
+    int base = impl_->base.get();
+    if (mkdirat(base, container.c_str(), 0755) != 0 && errno != EEXIST) throw_errno("mkdir " + container);
+    std::string path = container + "/" + name;
+    bool is_folder = S_ISDIR(st.st_mode);
+    if (is_folder) {
+      check(mkdirat(base, path.c_str(), 0755), "mkdir " + path);
+    } else {
+      open_at(base, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+    }
+    try {
+      attach_tree(tree.get(), impl_->top.get(), path, path);
+    } catch (const Error&) {
+      unlinkat(base, path.c_str(), is_folder ? AT_REMOVEDIR : 0);
+      throw;
+    }
+    return path;
+  });
+}
+
+void Share::remove(const std::string& container) {
+  require_name(container);
+  impl_->remove(container);
+}
+
+pid_t Share::pid() const {
+  return impl_->virtiofsd->pid();
+}
+
+std::string Share::last_words() {
+  return impl_->virtiofsd->last_words();
+}
+
+}  // namespace husk::vm
