@@ -1,5 +1,6 @@
-// husk-sandbox's view of the agent: agent.proto with husk's types and errors. Thread-safe. Every call has a deadline
-// (libcontainer/base/deadlines.h) and throws Error with the guest's kind, errno and words; kGuestDied when the connection is gone.
+// husk-sandbox's view of the agent: agent.proto with husk's types and errors. Thread-safe. Every call has a
+// deadline (libcontainer/base/deadlines.h) and throws Error with the guest's kind, errno and words;
+// kGuestDied when the connection is gone.
 #pragma once
 
 #include <memory>
@@ -14,7 +15,9 @@
 
 namespace husk {
 
-// One process's standard streams. read() in one thread, the others in one other thread.
+// One process's standard streams. read() in one thread at a time, write_stdin() in one other; the rest from
+// any thread. write_stdin() waits while the guest's process does not take its input (wire::kStdinWindow is on
+// the way): it goes on when read() sees that some was taken, so keep reading.
 class AttachStream {
  public:
   enum class Event { kStdout, kStderr, kStdoutEof, kStderrEof, kExited };
@@ -25,7 +28,8 @@ class AttachStream {
     bool oom_killed = false;
   };
   virtual ~AttachStream() = default;
-  // Blocks; false when the stream has ended in order (after kExited and both EOFs). Throws when the guest is gone.
+  // Blocks; false when the stream has ended in order (after kExited and both EOFs). Throws when the guest is
+  // gone.
   virtual bool read(Output& out) = 0;
   // These return false once the stream is over (the process has ended); they don't throw.
   virtual bool write_stdin(std::string_view data) = 0;  // any size; cut into chunks
@@ -44,6 +48,11 @@ struct GuestProcess {
   std::string tty, command;
 };
 
+struct GuestContainer {
+  std::string id, status;  // created, running, paused, stopped
+  pid_t pid = 0;           // in the guest
+};
+
 class AgentClient {
  public:
   explicit AgentClient(UniqueFd socket);
@@ -52,7 +61,8 @@ class AgentClient {
   struct Hello {
     std::string kernel_release, agent_version;
   };
-  // Waits for the guest to boot (deadline::kGuestBoot). Sends entropy and the time. Throws kUnsupported on another protocol.
+  // Waits for the guest to boot (deadline::kGuestBoot). Sends entropy and the time. Throws kUnsupported on
+  // another protocol.
   Hello hello(const std::string& hostname, const std::string& log_level);
 
   void mount_share(const std::string& tag);
@@ -74,6 +84,7 @@ class AgentClient {
   std::vector<std::string> update(const std::string& id, const spec::Resources& resources);  // warnings
   nlohmann::json stats(const std::string& id);
   std::vector<GuestProcess> processes(const std::string& id);
+  std::vector<GuestContainer> containers();
   void remove_container(const std::string& id);
   void shutdown();  // deadline::kGuestShutdown
 

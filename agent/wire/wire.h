@@ -1,10 +1,12 @@
-// gRPC over one connected fd. gRPC knows no vsock addresses and needs no listening port: a channel and a server are made
-// from a socket that is connected already (socketpair of QEMU's chardev; vsock later).
+// gRPC over one connected fd. gRPC knows no vsock addresses and needs no listening port: a channel and a
+// server are made from a socket that is connected already (socketpair of QEMU's chardev; vsock later).
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
@@ -13,8 +15,9 @@ namespace husk::wire {
 
 // Raised whenever agent.proto changes meaning.
 inline constexpr uint32_t kProtocolVersion = 1;
-inline constexpr size_t kMaxChunk = 64u << 10;        // of stdin, stdout, stderr
-inline constexpr int kMaxRpcMessage = 16 << 20;       // a config.json may be large
+inline constexpr size_t kMaxChunk = 64u << 10;      // of stdin, stdout, stderr
+inline constexpr size_t kStdinWindow = 256u << 10;  // of stdin on the way, see AttachOutput.stdin_taken
+inline constexpr int kMaxRpcMessage = 16 << 20;     // a config.json may be large
 
 // Takes the fd over. Such a channel cannot reconnect: when the fd ends, every call fails with UNAVAILABLE.
 std::shared_ptr<grpc::Channel> make_channel(UniqueFd socket);
@@ -25,12 +28,14 @@ void configure(grpc::ServerBuilder& builder);
 
 // An Error as a Status: kind, errno and message are in error_details() as JSON.
 grpc::Status to_status(const Error& error);
-// Throws the Error that a failed status carries; a status without details (the transport's own) becomes kGuestDied for
-// UNAVAILABLE, kTimeout for DEADLINE_EXCEEDED, else kInternal. `what` goes in front. OK returns.
+// Throws the Error that a failed status carries; a status without details (the transport's own) becomes
+// kGuestDied for UNAVAILABLE, kTimeout for DEADLINE_EXCEEDED, else kInternal. `what` goes in front. OK
+// returns.
 void throw_if_failed(const grpc::Status& status, const std::string& what);
 
-// The guest's side of a character device: gRPC needs a socket, so bytes are pumped between `device` (opened O_RDWR,
-// blocking) and one end of a socketpair whose other end is returned. Two detached threads; they end with the device.
-UniqueFd pump_device(UniqueFd device);
+// The guest's side of a character device: gRPC needs a socket, so bytes are pumped between `device` (opened
+// O_RDWR) and one end of a socketpair whose other end is returned. Two detached threads; they end when either
+// side does, and the first to end calls on_end (in its thread, once).
+UniqueFd pump_device(UniqueFd device, std::function<void()> on_end = {});
 
 }  // namespace husk::wire

@@ -1,0 +1,218 @@
+#include "agent/client/agent_client.h"
+
+#include <sys/random.h>
+
+#include <chrono>
+
+#include "agent.grpc.pb.h"
+#include "agent/client/grpc_attach_stream.h"
+#include "agent/wire/wire.h"
+#include "libcontainer/base/deadlines.h"
+#include "spec/codec.h"
+
+namespace husk {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kEntropy = 64;         // bytes that the guest's pool gets
+constexpr int kMaxListed = 65536;       // processes, containers, warnings: the guest is not trusted
+constexpr size_t kMaxText = 64u << 10;  // of one string from the guest
+
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string text(const std::string& from_guest) {
+  return printable(from_guest, kMaxText);
+}
+
+void check_count(int count) {
+  if (count > kMaxListed) throw Error(ErrorKind::kInvalid, "the guest's list is too long");
+}
+
+}  // namespace
+
+struct AgentClient::Impl {
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<agent::Agent::Stub> stub;
+
+  template <typename Request, typename Reply>
+  using Method = grpc::Status (agent::Agent::Stub::*)(grpc::ClientContext*, const Request&, Reply*);
+
+  // timeout < 0: none.
+  template <typename Request, typename Reply>
+  Reply call(Method<Request, Reply> method, const Request& request, const std::string& what,
+             std::chrono::milliseconds timeout = deadline::kAgentCall) {
+    grpc::ClientContext context;
+    if (timeout.count() >= 0) context.set_deadline(std::chrono::system_clock::now() + timeout);
+    Reply reply;
+    wire::throw_if_failed((stub.get()->*method)(&context, request, &reply), what);
+    return reply;
+  }
+
+  // The same for what only names a container.
+  template <typename Reply>
+  Reply call_container(Method<agent::ContainerRef, Reply> method, const std::string& id,
+                       const std::string& what) {
+    agent::ContainerRef ref;
+    ref.set_container_id(id);
+    return call(method, ref, what);
+  }
+};
+
+AgentClient::AgentClient(UniqueFd socket) : impl_(std::make_unique<Impl>()) {
+  impl_->channel = wire::make_channel(std::move(socket));
+  impl_->stub = agent::Agent::NewStub(impl_->channel);
+}
+
+AgentClient::~AgentClient() = default;
+
+AgentClient::Hello AgentClient::hello(const std::string& hostname, const std::string& log_level) {
+  std::string entropy(kEntropy, '\0');
+  check(getrandom(entropy.data(), entropy.size(), 0), "getrandom");
+  timespec now;
+  check(clock_gettime(CLOCK_REALTIME, &now), "clock_gettime");
+  agent::HelloRequest request;
+  request.set_protocol_version(wire::kProtocolVersion);
+  request.set_entropy(entropy);
+  request.set_realtime_ns(now.tv_sec * 1'000'000'000 + now.tv_nsec);
+  request.set_hostname(hostname);
+  request.set_log_level(log_level);
+  agent::HelloReply reply =
+      impl_->call(&agent::Agent::Stub::Hello, request, "guest agent", deadline::kGuestBoot);
+  if (reply.protocol_version() != wire::kProtocolVersion)
+    throw Error(ErrorKind::kUnsupported,
+                "the guest agent speaks protocol " + std::to_string(reply.protocol_version()) +
+                    ", this husk " + std::to_string(wire::kProtocolVersion) + ": rebuild the guest image");
+  return {text(reply.kernel_release()), text(reply.agent_version())};
+}
+
+void AgentClient::mount_share(const std::string& tag) {
+  agent::MountShareRequest request;
+  request.set_tag(tag);
+  impl_->call(&agent::Agent::Stub::MountShare, request, "guest: mounting share " + tag);
+}
+
+void AgentClient::configure_network(const std::vector<Interface>& interfaces) {
+  json list = json::array();
+  for (const Interface& interface : interfaces) list.push_back(interface_to_json(interface));
+  agent::ConfigureNetworkRequest request;
+  request.set_interfaces_json(dump(list));
+  impl_->call(&agent::Agent::Stub::ConfigureNetwork, request, "guest: configuring the network");
+}
+
+void AgentClient::create_container(const std::string& id, const spec::Config& config,
+                                   const CreateOptions& options) {
+  agent::CreateContainerRequest request;
+  request.set_container_id(id);
+  request.set_config_json(dump(spec::encode_config(config)));
+  request.set_bundle(options.bundle);
+  request.set_no_pivot(options.no_pivot);
+  request.set_no_new_keyring(options.no_new_keyring);
+  impl_->call(&agent::Agent::Stub::CreateContainer, request, "", deadline::kAgentCreate);
+}
+
+void AgentClient::create_process(const std::string& id, const std::string& process_id,
+                                 const spec::Process& process) {
+  agent::CreateProcessRequest request;
+  request.set_container_id(id);
+  request.set_process_id(process_id);
+  request.set_process_json(dump(spec::encode_process(process)));
+  impl_->call(&agent::Agent::Stub::CreateProcess, request, "", deadline::kAgentCreate);
+}
+
+void AgentClient::start_process(const std::string& id, const std::string& process_id) {
+  agent::ProcessRef request;
+  request.set_container_id(id);
+  request.set_process_id(process_id);
+  impl_->call(&agent::Agent::Stub::StartProcess, request, "", deadline::kAgentCreate);
+}
+
+std::unique_ptr<AttachStream> AgentClient::attach(const std::string& id, const std::string& process_id) {
+  return attach_over_grpc(*impl_->stub, id, process_id);
+}
+
+void AgentClient::signal_process(const std::string& id, const std::string& process_id, int signal, bool all) {
+  agent::SignalProcessRequest request;
+  request.set_container_id(id);
+  request.set_process_id(process_id);
+  request.set_signal(signal);
+  request.set_all(all);
+  impl_->call(&agent::Agent::Stub::SignalProcess, request, "");
+}
+
+ExitStatus AgentClient::wait_process(const std::string& id, const std::string& process_id) {
+  agent::ProcessRef request;
+  request.set_container_id(id);
+  request.set_process_id(process_id);
+  agent::Exited reply =
+      impl_->call(&agent::Agent::Stub::WaitProcess, request, "", std::chrono::milliseconds(-1));
+  return {reply.code(), reply.signal()};
+}
+
+void AgentClient::pause(const std::string& id) {
+  impl_->call_container(&agent::Agent::Stub::PauseContainer, id, "");
+}
+
+void AgentClient::resume(const std::string& id) {
+  impl_->call_container(&agent::Agent::Stub::ResumeContainer, id, "");
+}
+
+std::vector<std::string> AgentClient::update(const std::string& id, const spec::Resources& resources) {
+  agent::UpdateContainerRequest request;
+  request.set_container_id(id);
+  request.set_resources_json(dump(spec::encode_resources(resources)));
+  agent::UpdateContainerReply reply = impl_->call(&agent::Agent::Stub::UpdateContainer, request, "");
+  check_count(reply.warnings_size());
+  std::vector<std::string> warnings;
+  for (const std::string& warning : reply.warnings()) warnings.push_back(text(warning));
+  return warnings;
+}
+
+nlohmann::json AgentClient::stats(const std::string& id) {
+  agent::StatsContainerReply reply = impl_->call_container(&agent::Agent::Stub::StatsContainer, id, "");
+  json stats = json::parse(reply.stats_json(), nullptr, false);
+  if (!stats.is_object()) throw Error(ErrorKind::kInvalid, "the guest's stats are not a JSON object");
+  return stats;
+}
+
+std::vector<GuestProcess> AgentClient::processes(const std::string& id) {
+  agent::ListProcessesRequest request;
+  request.set_container_id(id);
+  agent::ListProcessesReply reply = impl_->call(&agent::Agent::Stub::ListProcesses, request, "");
+  check_count(reply.processes_size());
+  std::vector<GuestProcess> out;
+  for (const agent::ProcessInfo& info : reply.processes()) {
+    GuestProcess process;
+    process.pid = info.pid();
+    process.ppid = info.ppid();
+    process.uid = info.uid();
+    process.start_seconds = info.start_seconds();
+    process.cpu_milliseconds = info.cpu_milliseconds();
+    process.tty = text(info.tty());
+    process.command = text(info.command());
+    out.push_back(std::move(process));
+  }
+  return out;
+}
+
+std::vector<GuestContainer> AgentClient::containers() {
+  agent::ListContainersReply reply = impl_->call(&agent::Agent::Stub::ListContainers, agent::Empty(), "");
+  check_count(reply.containers_size());
+  std::vector<GuestContainer> out;
+  for (const agent::ContainerInfo& info : reply.containers())
+    out.push_back({text(info.container_id()), text(info.status()), info.pid()});
+  return out;
+}
+
+void AgentClient::remove_container(const std::string& id) {
+  impl_->call_container(&agent::Agent::Stub::RemoveContainer, id, "");
+}
+
+void AgentClient::shutdown() {
+  impl_->call(&agent::Agent::Stub::Shutdown, agent::Empty(), "guest: shutting down",
+              deadline::kGuestShutdown);
+}
+
+}  // namespace husk

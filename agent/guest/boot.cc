@@ -1,0 +1,141 @@
+#include "agent/guest/boot.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <sstream>
+
+#include "agent/guest/log.h"
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/file.h"
+#include "libcontainer/linux/netlink.h"
+
+namespace husk::guest {
+namespace {
+
+constexpr rlim_t kMaxFiles = 1048576;  // what engines' daemons run with, and containers inherit
+constexpr const char* kModules = "/modules";
+constexpr const char* kModuleList = "/modules.load";
+constexpr long kRamfs = 0x858458f6, kTmpfs = 0x01021994;  // RAMFS_MAGIC, TMPFS_MAGIC
+
+// pivot_root(2) refuses while "/" is the initramfs, which has no mount below it. A bind of it, moved on top
+// of itself, has one, and costs no copy. Before anything else is mounted: what is mounted already would stay
+// behind.
+void make_real_root() {
+  struct statfs fs;
+  check(statfs("/", &fs), "statfs /");
+  if (fs.f_type != kRamfs && fs.f_type != kTmpfs) return;
+  make_dirs("/mnt");
+  check(mount("/", "/mnt", nullptr, MS_BIND, nullptr), "bind /");
+  check(chdir("/mnt"), "chdir /mnt");
+  check(mount(".", "/", nullptr, MS_MOVE, nullptr), "move /mnt to /");
+  check(chroot("."), "chroot");
+  check(chdir("/"), "chdir /");
+}
+
+struct BootMount {
+  const char *type, *target;
+  unsigned long flags;
+  const char* options;
+  bool required;
+};
+
+constexpr unsigned long kSafe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+constexpr BootMount kMounts[] = {
+    {"proc", "/proc", kSafe, nullptr, true},
+    {"sysfs", "/sys", kSafe, nullptr, true},
+    {"devtmpfs", "/dev", MS_NOSUID, "mode=0755", true},
+    {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=0620,ptmxmode=0666", true},
+    {"tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777", true},
+    {"mqueue", "/dev/mqueue", kSafe, nullptr, false},
+    {"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755", true},
+    {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777", true},
+    {"cgroup2", "/sys/fs/cgroup", kSafe, "nsdelegate", true},
+};
+
+void mount_all() {
+  umask(022);
+  for (const BootMount& m : kMounts) {
+    if (mkdir(m.target, 0755) != 0 && errno != EEXIST && m.required)
+      throw_errno(std::string("mkdir ") + m.target);
+    if (mount(m.type, m.target, m.type, m.flags, m.options) == 0) continue;
+    if (errno == EBUSY && m.type == std::string("devtmpfs")) continue;  // the kernel has done it
+    if (m.required) throw_errno(std::string("mount ") + m.target);
+  }
+  // What programs expect of /dev beside devices.
+  symlink("/proc/self/fd", "/dev/fd");
+  symlink("/proc/self/fd/0", "/dev/stdin");
+  symlink("/proc/self/fd/1", "/dev/stdout");
+  symlink("/proc/self/fd/2", "/dev/stderr");
+}
+
+// One by one: a controller that refuses must not cost the others.
+void enable_controllers() {
+  std::istringstream names(read_file("/sys/fs/cgroup/cgroup.controllers"));
+  for (std::string name; names >> name;) {
+    try {
+      write_file("/sys/fs/cgroup/cgroup.subtree_control", "+" + name);
+    } catch (const Error& e) {
+      log_warning("cgroup controller " + name + ": " + e.message());
+    }
+  }
+}
+
+// Debian's kernel has as modules what husk's own has built in. The list is in the order of dependence.
+void load_modules() {
+  if (!path_exists(kModuleList)) return;
+  std::istringstream names(read_file(kModuleList));
+  for (std::string name; names >> name;) {
+    UniqueFd file = open_file(path_join(kModules, base_name(name)), O_RDONLY);
+    if (syscall(SYS_finit_module, file.get(), "", 0) != 0 && errno != EEXIST)
+      log_warning("module " + name + ": errno " + std::to_string(errno));
+  }
+}
+
+void set_limits() {
+  rlimit files{kMaxFiles, kMaxFiles};
+  // The ceiling of fs.nr_open is that number by default; without the right to it we keep what we have.
+  if (setrlimit(RLIMIT_NOFILE, &files) != 0) log_warning("RLIMIT_NOFILE: errno " + std::to_string(errno));
+  rlimit core{0, RLIM_INFINITY};
+  setrlimit(RLIMIT_CORE, &core);
+}
+
+}  // namespace
+
+void boot() {
+  make_real_root();
+  mount_all();
+  open_log();
+  reboot(RB_DISABLE_CAD);  // ctrl-alt-del would end the VM behind the host's back
+  enable_controllers();
+  load_modules();
+  set_limits();
+  try {
+    set_link_up("lo");
+  } catch (const Error& e) {
+    log_warning(e.message());  // a kernel without a network is still good for --network none
+  }
+}
+
+void power_off(const char* reason) noexcept {
+  if (reason && *reason) {
+    int console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    dprintf(console >= 0 ? console : 2, "husk-agent: %s\n", reason);
+  }
+  sync();
+  if (getpid() == 1) {
+    reboot(RB_POWER_OFF);
+    reboot(RB_AUTOBOOT);  // without ACPI the host's -no-reboot makes an end of this
+  }
+  _exit(reason && *reason ? 1 : 0);
+}
+
+}  // namespace husk::guest

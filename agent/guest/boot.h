@@ -1,0 +1,18 @@
+// What pid 1 does before it serves.
+#pragma once
+
+#include "libcontainer/base/fd.h"
+
+namespace husk::guest {
+
+// Mounts, modules, loopback, limits: from the kernel's initramfs to a system in which containers can be made.
+void boot();
+// Waits for the virtio port "husk.agent" and opens it.
+UniqueFd open_agent_port();
+// Waits until the host has said something on it: until then a template may be saved and resumed with another
+// host's end, and nothing of ours is on the way to the old one.
+void wait_for_host(int port);
+// Says why on the console (when there is a reason), syncs and powers the VM off.
+[[noreturn]] void power_off(const char* reason) noexcept;
+
+}  // namespace husk::guest

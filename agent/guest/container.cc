@@ -1,0 +1,223 @@
+#include "agent/guest/container.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "agent/guest/guest_config.h"
+#include "agent/guest/log.h"
+#include "libcontainer/base/deadlines.h"
+#include "libcontainer/base/error.h"
+
+namespace husk::guest {
+namespace {
+
+constexpr size_t kMaxCollected = 64;  // ended processes that are kept for a late question
+
+// A rule that this kernel has no means for is a warning; a rule it refuses is an error.
+bool lacks_means(const Error& e) {
+  return e.kind() == ErrorKind::kUnsupported || e.errnum() == ENOSYS || e.errnum() == EOPNOTSUPP;
+}
+
+void wait_end(const Process& process, const std::string& what) {
+  if (!process.wait(deadline::kProcessEnd))
+    throw Error(ErrorKind::kTimeout, what + " (pid " + std::to_string(process.pid()) + ") does not end");
+}
+
+}  // namespace
+
+const char* status_name(Status status) {
+  switch (status) {
+    case Status::kCreated:
+      return "created";
+    case Status::kRunning:
+      return "running";
+    case Status::kPaused:
+      return "paused";
+    case Status::kStopped:
+      break;
+  }
+  return "stopped";
+}
+
+Container::Container(Reaper& reaper, std::string init_program, ContainerOptions options)
+    : reaper_(reaper),
+      init_program_(std::move(init_program)),
+      id_(std::move(options.id)),
+      config_(std::move(options.config)),
+      cgroup_(guest_cgroup_path(config_, id_)) {}
+
+std::shared_ptr<Container> Container::create(Reaper& reaper, const std::string& init_program,
+                                             ContainerOptions options) {
+  CreateRequest request;
+  request.id = options.id;
+  request.bundle = options.bundle;
+  request.no_pivot = options.no_pivot;
+  request.no_new_keyring = options.no_new_keyring;
+  std::shared_ptr<Container> container(new Container(reaper, init_program, std::move(options)));
+  request.config = container->config_;
+  request.rootfs = container->config_.root->path;
+  try {
+    container->set_up_cgroup();
+    request.cgroup = container->cgroup_.v2_folder();
+    container->init_ = Process::create(
+        reaper, "", container->config_.process->terminal,
+        [&](const StdioFds& stdio) { return InitProcess::create(init_program, request, stdio); });
+  } catch (...) {
+    try {
+      container->cgroup_.remove(deadline::kCgroupRemove);
+    } catch (const Error& e) {
+      log_warning(container->id_ + ": " + e.message());
+    }
+    throw;
+  }
+  return container;
+}
+
+void Container::set_up_cgroup() {
+  cgroup_.create();
+  if (!config_.linux_ || !config_.linux_->resources) return;
+  const spec::Resources& resources = *config_.linux_->resources;
+  for (const std::string& warning : cgroup_.apply(resources)) log_warning(id_ + ": " + warning);
+  if (resources.devices.empty()) return;
+  try {
+    cgroup_.apply_devices(resources.devices);
+  } catch (const Error& e) {
+    if (!lacks_means(e)) throw;
+    log_warning(id_ + ": device rules are not enforced: " + e.message());
+  }
+}
+
+Status Container::status() const {
+  if (init_->ended()) return Status::kStopped;
+  std::lock_guard lock(mutex_);
+  if (paused_) return Status::kPaused;
+  return init_->started() ? Status::kRunning : Status::kCreated;
+}
+
+void Container::check_exec_allowed() const {
+  switch (status()) {
+    case Status::kPaused:
+      throw Error(ErrorKind::kWrongState, "cannot exec in a paused container");
+    case Status::kStopped:
+      throw Error(ErrorKind::kWrongState, "cannot exec in a stopped container");
+    default:
+      break;
+  }
+}
+
+void Container::create_process(const std::string& process_id, const spec::Process& process) {
+  check_exec_allowed();
+  {
+    std::lock_guard lock(mutex_);
+    if (removing_) throw Error(ErrorKind::kWrongState, "the container is being removed");
+    forget_collected();
+    if (processes_.count(process_id)) throw Error(ErrorKind::kExists, "process " + process_id + " exists");
+    if (processes_.size() >= kMaxProcesses)
+      throw Error(ErrorKind::kInternal, "too many processes in one container", EAGAIN);
+    processes_[process_id];  // the id is taken
+  }
+  ExecRequest request{process, config_, init_->pid(), cgroup_.v2_folder(), {}};
+  std::shared_ptr<Process> made;
+  try {
+    made = Process::create(reaper_, process_id, process.terminal, [&](const StdioFds& stdio) {
+      return InitProcess::exec(init_program_, request, stdio);
+    });
+  } catch (...) {
+    std::lock_guard lock(mutex_);
+    processes_.erase(process_id);
+    throw;
+  }
+  std::lock_guard lock(mutex_);
+  processes_[process_id].process = made;
+  if (removing_) made->kill();
+}
+
+void Container::forget_collected() {
+  size_t collected = 0;
+  for (const auto& [id, entry] : processes_) collected += entry.collected;
+  if (collected < kMaxCollected) return;
+  std::erase_if(processes_, [](const auto& item) { return item.second.collected; });
+}
+
+std::shared_ptr<Process> Container::process(const std::string& process_id) const {
+  if (process_id.empty()) return init_;
+  std::lock_guard lock(mutex_);
+  auto it = processes_.find(process_id);
+  if (it == processes_.end() || !it->second.process)
+    throw Error(ErrorKind::kNotFound, "process " + process_id + " does not exist");
+  return it->second.process;
+}
+
+void Container::signal(const std::string& process_id, int signal, bool all) {
+  if (all)
+    cgroup_.kill_all(signal);
+  else
+    process(process_id)->signal(signal);
+}
+
+void Container::pause() {
+  Status now = status();
+  if (now != Status::kRunning && now != Status::kCreated)
+    throw Error(ErrorKind::kWrongState, std::string("container not running: it is ") + status_name(now));
+  cgroup_.freeze(true);
+  std::lock_guard lock(mutex_);
+  paused_ = true;
+}
+
+void Container::resume() {
+  if (status() != Status::kPaused) throw Error(ErrorKind::kWrongState, "container not paused");
+  cgroup_.freeze(false);
+  std::lock_guard lock(mutex_);
+  paused_ = false;
+}
+
+std::vector<std::string> Container::update(const spec::Resources& resources) {
+  if (status() == Status::kStopped)
+    throw Error(ErrorKind::kWrongState, "container not running: it is stopped");
+  std::vector<std::string> warnings = cgroup_.apply(resources);
+  if (!resources.devices.empty()) cgroup_.apply_devices(resources.devices);
+  return warnings;
+}
+
+Exit Container::finish(const Process& process, ExitStatus status) {
+  bool is_init = process.id().empty();
+  if (is_init)
+    std::call_once(synced_, [this] {
+      int fd = open(config_.root->path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      if (fd < 0) return;
+      if (syncfs(fd) != 0) log_warning(id_ + ": syncfs: errno " + std::to_string(errno));
+      close(fd);
+    });
+  bool killed = is_init || status.signal == SIGKILL;
+  try {
+    return {status, killed && cgroup_.oom_kills() > 0};
+  } catch (const Error&) {
+    return {status, false};  // the cgroup went with the container
+  }
+}
+
+void Container::collected(const std::string& process_id) {
+  std::lock_guard lock(mutex_);
+  auto it = processes_.find(process_id);
+  if (it != processes_.end()) it->second.collected = true;
+}
+
+void Container::remove() {
+  std::vector<std::shared_ptr<Process>> all{init_};
+  {
+    std::lock_guard lock(mutex_);
+    removing_ = true;
+    for (const auto& [id, entry] : processes_)
+      if (entry.process) all.push_back(entry.process);
+  }
+  for (const auto& process : all) process->kill();
+  cgroup_.kill_all(SIGKILL);
+  for (const auto& process : all) wait_end(*process, "process " + process->id());
+  cgroup_.remove(deadline::kCgroupRemove);
+  finish(*init_, {});
+}
+
+}  // namespace husk::guest

@@ -1,0 +1,79 @@
+// One container: its first process, what was exec'd into it, its cgroup and its state.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "agent/guest/process.h"
+#include "libcontainer/linux/cgroups.h"
+#include "spec/config.h"
+
+namespace husk::guest {
+
+inline constexpr size_t kMaxProcesses = 4096;  // of one container
+
+enum class Status { kCreated, kRunning, kPaused, kStopped };
+const char* status_name(Status status);
+
+struct ContainerOptions {
+  std::string id, bundle;
+  spec::Config config;  // as it came; create() keeps what this kernel has to do
+  bool no_pivot = false, no_new_keyring = false;
+};
+
+class Container {
+ public:
+  // Sets it up to the gate of start. On failure nothing is left.
+  static std::shared_ptr<Container> create(Reaper& reaper, const std::string& init_program,
+                                           ContainerOptions options);
+
+  const std::string& id() const { return id_; }
+  Status status() const;
+  pid_t pid() const { return init_->pid(); }
+
+  void create_process(const std::string& process_id, const spec::Process& process);
+  // An empty id is init. Throws kNotFound.
+  std::shared_ptr<Process> process(const std::string& process_id) const;
+  void signal(const std::string& process_id, int signal, bool all);
+  void pause();
+  void resume();
+  std::vector<std::string> update(const spec::Resources& resources);
+  nlohmann::json stats() const { return cgroup_.stats(); }
+  std::vector<pid_t> pids() const { return cgroup_.pids(); }
+
+  // What is told of a process's end: called after it, as often as one likes. For init it makes sure first
+  // that what the container wrote is on the host.
+  Exit finish(const Process& process, ExitStatus status);
+  // Somebody has been told of the end: the process may be forgotten.
+  void collected(const std::string& process_id);
+
+  // Kills what still runs and removes the cgroup. Throws when something refuses to die.
+  void remove();
+
+ private:
+  Container(Reaper& reaper, std::string init_program, ContainerOptions options);
+  void set_up_cgroup();
+  void check_exec_allowed() const;
+  void forget_collected();
+
+  Reaper& reaper_;
+  const std::string init_program_, id_;
+  spec::Config config_;
+  Cgroup cgroup_;
+  std::shared_ptr<Process> init_;
+  std::once_flag synced_;
+
+  struct Entry {
+    std::shared_ptr<Process> process;  // null while it is being made
+    bool collected = false;
+  };
+  mutable std::mutex mutex_;
+  std::map<std::string, Entry> processes_;  // exec'd ones
+  bool paused_ = false, removing_ = false;
+};
+
+}  // namespace husk::guest

@@ -1,0 +1,79 @@
+#include "agent/guest/guest.h"
+
+#include <unistd.h>
+
+#include "agent/guest/guest_config.h"
+#include "agent/guest/log.h"
+#include "agent/guest/storage.h"
+#include "libcontainer/base/error.h"
+
+namespace husk::guest {
+
+void Guest::create_container(ContainerOptions options) {
+  localize_config(options.config, [this](const std::string& id) { return container(id)->pid(); });
+  const std::string id = options.id;
+  {
+    std::lock_guard lock(mutex_);
+    if (containers_.count(id)) throw Error(ErrorKind::kExists, "container " + id + " exists");
+    if (containers_.size() >= kMaxContainers)
+      throw Error(ErrorKind::kInternal, "too many containers in one guest");
+    containers_[id];  // the id is taken
+  }
+  try {
+    std::shared_ptr<Container> made = Container::create(reaper_, init_program_, std::move(options));
+    std::lock_guard lock(mutex_);
+    containers_[id] = std::move(made);
+  } catch (...) {
+    std::lock_guard lock(mutex_);
+    containers_.erase(id);
+    throw;
+  }
+}
+
+std::shared_ptr<Container> Guest::container(const std::string& id) const {
+  std::lock_guard lock(mutex_);
+  auto it = containers_.find(id);
+  if (it == containers_.end() || !it->second)
+    throw Error(ErrorKind::kNotFound, "container " + id + " does not exist");
+  return it->second;
+}
+
+std::vector<std::shared_ptr<Container>> Guest::containers() const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Container>> out;
+  for (const auto& [id, container] : containers_)
+    if (container) out.push_back(container);
+  return out;
+}
+
+void Guest::remove_container(const std::string& id) {
+  container(id)->remove();
+  std::lock_guard lock(mutex_);
+  containers_.erase(id);
+}
+
+void Guest::mount_share(const std::string& tag) {
+  guest::mount_share(tag);
+  std::lock_guard lock(mutex_);
+  shares_.insert(tag);
+}
+
+void Guest::shutdown() noexcept {
+  auto attempt = [](auto&& step) {
+    try {
+      step();
+    } catch (const std::exception& e) {
+      log_warning(std::string("shutdown: ") + e.what());
+    }
+  };
+  for (const auto& container : containers()) attempt([&] { remove_container(container->id()); });
+  sync();
+  std::set<std::string> shares;
+  {
+    std::lock_guard lock(mutex_);
+    shares.swap(shares_);
+  }
+  for (const std::string& tag : shares) attempt([&] { unmount_share(tag); });
+}
+
+}  // namespace husk::guest

@@ -1,0 +1,40 @@
+// All containers of this guest, and the guest itself as the host sees it. Thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/guest/container.h"
+
+namespace husk::guest {
+
+inline constexpr size_t kMaxContainers = 1024;
+
+class Guest {
+ public:
+  // init_program: the path of husk-init.
+  Guest(Reaper& reaper, std::string init_program) : reaper_(reaper), init_program_(std::move(init_program)) {}
+
+  void create_container(ContainerOptions options);
+  // Throws kNotFound.
+  std::shared_ptr<Container> container(const std::string& id) const;
+  std::vector<std::shared_ptr<Container>> containers() const;
+  void remove_container(const std::string& id);
+
+  void mount_share(const std::string& tag);
+  // Kills everything, syncs, unmounts the shares; goes on past what fails, which is logged.
+  void shutdown() noexcept;
+
+ private:
+  Reaper& reaper_;
+  const std::string init_program_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<Container>> containers_;  // null while one is being made
+  std::set<std::string> shares_;                                  // tags
+};
+
+}  // namespace husk::guest

@@ -1,0 +1,63 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "agent/guest/boot.h"
+#include "agent/guest/uevents.h"
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/file.h"
+
+namespace husk::guest {
+namespace {
+
+constexpr const char* kPortName = "husk.agent";
+constexpr const char* kPorts = "/sys/class/virtio-ports";
+constexpr long kReconnectMs = 2;
+
+// The device's name ("vport0p1"), or nothing yet. A port's name comes in a message of its own, after the
+// port.
+std::string find_port() {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(kPorts, error)) {
+    try {
+      std::string name = read_file(entry.path() / "name");
+      if (!name.empty() && name.back() == '\n') name.pop_back();
+      if (name == kPortName) return entry.path().filename();
+    } catch (const Error&) {
+      // no name yet
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+UniqueFd open_agent_port() {
+  UniqueFd port;
+  wait_for_device(std::string("the virtio port ") + kPortName, [&] {
+    std::string name = find_port();
+    if (name.empty()) return false;
+    int fd = open(path_join("/dev", name).c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT && errno != ENXIO) throw_errno("open /dev/" + name);
+    port.reset(fd);
+    return fd >= 0;
+  });
+  return port;
+}
+
+void wait_for_host(int port) {
+  for (;;) {
+    pollfd fd{port, POLLIN, 0};
+    if (poll(&fd, 1, -1) < 0 && errno != EINTR) throw_errno("poll the agent's port");
+    // While the host's end is not open, the driver reports a hangup and offers nothing to wait for.
+    if ((fd.revents & POLLIN) && !(fd.revents & POLLHUP)) return;
+    timespec pause{0, kReconnectMs * 1'000'000};
+    nanosleep(&pause, nullptr);
+  }
+}
+
+}  // namespace husk::guest

@@ -1,0 +1,224 @@
+#include "agent/guest/stdio_session.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "libcontainer/base/error.h"
+
+namespace husk::guest {
+namespace {
+
+// What a terminal may still hold when its process ends (pipes say how much it is).
+constexpr size_t kMaxTerminalRest = 1u << 20;
+
+}  // namespace
+
+StdioSession::StdioSession(std::shared_ptr<Process> process, size_t max_chunk, size_t stdin_window)
+    : process_(std::move(process)),
+      max_chunk_(max_chunk),
+      stdin_window_(stdin_window),
+      wake_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
+  Stdio stdio = process_->take_stdio();
+  in_ = std::move(stdio.in);
+  out_.fd = std::move(stdio.out);
+  err_.fd = std::move(stdio.err);
+  if (process_->terminal()) out_.fd = std::move(stdio.console);
+}
+
+void StdioSession::run(const Sink& sink, const Finish& finish) {
+  sink_ = &sink;
+  bool listening = sink({Output::Kind::kAttached, {}, {}, 0});
+  // What an earlier attachment has closed stays closed.
+  if (listening && !out_.fd) listening = end_of(out_);
+  if (listening && !err_.fd) listening = end_of(err_);
+  while (listening && !(exit_said_ && out_.eof && err_.eof)) {
+    if (!wait_events()) break;
+    if (!obey()) break;
+    listening = feed_stdin();
+    if (listening && out_.closed && !out_.eof) listening = end_of(out_);
+    if (listening && err_.closed && !err_.eof) listening = end_of(err_);
+    if (listening && readable_out_ && !out_.eof) listening = forward(out_, max_chunk_);
+    if (listening && readable_err_ && !err_.eof) listening = forward(err_, max_chunk_);
+    if (listening && ended_ && !exit_said_) listening = say_exited(finish);
+  }
+  sink_ = nullptr;
+  Stdio rest;
+  // stdin does not outlive the one who was typing; a terminal does.
+  if (process_->terminal()) {
+    rest.console = std::move(out_.fd);
+  } else {
+    rest.out = std::move(out_.fd);
+    rest.err = std::move(err_.fd);
+  }
+  process_->give_stdio_back(std::move(rest));
+}
+
+bool StdioSession::wait_events() {
+  bool terminal = process_->terminal();
+  bool input_waits;
+  {
+    std::lock_guard lock(mutex_);
+    input_waits = !queue_.empty();
+  }
+  auto if_open = [](const Stream& s) { return s.eof ? -1 : s.fd.get(); };
+  // A negative fd is ignored. stdin is only watched while there is something to write: poll always tells
+  // POLLERR of a pipe without a reader.
+  pollfd fds[5] = {{wake_.get(), POLLIN, 0},
+                   {exit_said_ ? -1 : process_->exit_event(), POLLIN, 0},
+                   {if_open(out_), POLLIN, 0},
+                   {if_open(err_), POLLIN, 0},
+                   {input_waits && !terminal ? in_.get() : -1, POLLOUT, 0}};
+  if (terminal && input_waits) fds[2].events |= POLLOUT;
+  while (poll(fds, 5, -1) < 0)
+    if (errno != EINTR) return false;
+  uint64_t count;
+  if (fds[0].revents) (void)!read(wake_.get(), &count, sizeof count);
+  ended_ = fds[1].revents != 0;
+  readable_out_ = fds[2].revents & ~POLLOUT;
+  readable_err_ = fds[3].revents != 0;
+  writable_in_ = terminal ? (fds[2].revents & POLLOUT) != 0 : fds[4].revents != 0;
+  return true;
+}
+
+// Takes over what the other thread asked for; false when the party has gone.
+bool StdioSession::obey() {
+  std::lock_guard lock(mutex_);
+  out_.closed = stdout_closed_;
+  err_.closed = stderr_closed_;
+  if (resized_ && process_->terminal() && out_.fd) {
+    winsize size{};
+    size.ws_row = static_cast<unsigned short>(std::min(rows_, 65535u));
+    size.ws_col = static_cast<unsigned short>(std::min(columns_, 65535u));
+    ioctl(out_.fd.get(), TIOCSWINSZ, &size);
+  }
+  resized_ = false;
+  return !detached_;
+}
+
+// Writes what the process takes now, and throws away what nobody can read.
+bool StdioSession::feed_stdin() {
+  size_t taken = 0;
+  {
+    std::lock_guard lock(mutex_);
+    UniqueFd& to = process_->terminal() ? out_.fd : in_;
+    while (!queue_.empty()) {
+      std::string& front = queue_.front();
+      ssize_t n = static_cast<ssize_t>(front.size() - head_);
+      if (to) {
+        n = write(to.get(), front.data() + head_, front.size() - head_);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN) break;
+        if (n < 0) {  // EPIPE, or EIO of a terminal: nobody reads
+          n = static_cast<ssize_t>(front.size() - head_);
+          if (!process_->terminal()) in_.reset();
+        }
+      }
+      taken += static_cast<size_t>(n);
+      head_ += static_cast<size_t>(n);
+      if (head_ < front.size()) continue;
+      queue_.pop_front();
+      head_ = 0;
+    }
+    queued_ -= taken;
+    // The end of a terminal's input is for the one who types it to send (^D).
+    if (stdin_eof_ && queue_.empty()) in_.reset();
+  }
+  return taken == 0 || (*sink_)({Output::Kind::kStdinTaken, {}, {}, taken});
+}
+
+// One read; at EOF says so.
+bool StdioSession::forward(Stream& stream, size_t at_most) {
+  std::string data(std::min(at_most, max_chunk_), '\0');
+  ssize_t n = read(stream.fd.get(), data.data(), data.size());
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return true;
+  if (n <= 0) return end_of(stream);  // EIO: the last one has closed the terminal
+  data.resize(static_cast<size_t>(n));
+  return (*sink_)({stream.data_kind, std::move(data), {}, 0});
+}
+
+bool StdioSession::end_of(Stream& stream) {
+  stream.eof = true;
+  // A terminal stays open for a later attachment, unless its reader is gone: then it hangs up.
+  if (!process_->terminal() || stream.closed) stream.fd.reset();
+  return (*sink_)({stream.eof_kind, {}, {}, 0});
+}
+
+// All that was written before the end, and no more: a grandchild may write for ever.
+bool StdioSession::drain(Stream& stream) {
+  if (stream.eof) return true;
+  size_t left = kMaxTerminalRest;
+  int in_pipe = 0;
+  if (!process_->terminal() && ioctl(stream.fd.get(), FIONREAD, &in_pipe) == 0)
+    left = static_cast<size_t>(std::max(in_pipe, 0));
+  while (left > 0 && !stream.eof) {
+    std::string data(std::min(left, max_chunk_), '\0');
+    ssize_t n = read(stream.fd.get(), data.data(), data.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return true;
+    if (n <= 0) return end_of(stream);
+    left -= static_cast<size_t>(n);
+    data.resize(static_cast<size_t>(n));
+    if (!(*sink_)({stream.data_kind, std::move(data), {}, 0})) return false;
+  }
+  return true;
+}
+
+bool StdioSession::say_exited(const Finish& finish) {
+  if (!drain(out_) || !drain(err_)) return false;
+  exit_said_ = true;
+  std::optional<ExitStatus> status = process_->wait(std::chrono::milliseconds(0));
+  return (*sink_)({Output::Kind::kExited, {}, finish(status.value_or(ExitStatus{})), 0});
+}
+
+void StdioSession::wake() {
+  uint64_t one = 1;
+  (void)!write(wake_.get(), &one, sizeof one);
+}
+
+void StdioSession::write_stdin(std::string data) {
+  std::lock_guard lock(mutex_);
+  if (stdin_eof_ || data.empty()) return;
+  if (queued_ + data.size() > stdin_window_) throw Error(ErrorKind::kInvalid, "stdin beyond its window");
+  queued_ += data.size();
+  queue_.push_back(std::move(data));
+  wake();
+}
+
+void StdioSession::close_stdin() {
+  std::lock_guard lock(mutex_);
+  stdin_eof_ = true;
+  wake();
+}
+
+void StdioSession::resize(unsigned rows, unsigned columns) {
+  std::lock_guard lock(mutex_);
+  rows_ = rows;
+  columns_ = columns;
+  resized_ = true;
+  wake();
+}
+
+void StdioSession::close_stdout() {
+  std::lock_guard lock(mutex_);
+  stdout_closed_ = true;
+  wake();
+}
+
+void StdioSession::close_stderr() {
+  std::lock_guard lock(mutex_);
+  stderr_closed_ = true;
+  wake();
+}
+
+void StdioSession::detach() {
+  std::lock_guard lock(mutex_);
+  detached_ = true;
+  wake();
+}
+
+}  // namespace husk::guest

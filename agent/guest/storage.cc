@@ -1,0 +1,41 @@
+#include "agent/guest/storage.h"
+
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "agent/guest/uevents.h"
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/file.h"
+
+namespace husk::guest {
+namespace {
+
+constexpr const char* kShares = "/run/husk/share";
+
+bool is_mount_point(const std::string& path) {
+  struct stat here, above;
+  return stat(path.c_str(), &here) == 0 && stat(kShares, &above) == 0 && here.st_dev != above.st_dev;
+}
+
+}  // namespace
+
+void mount_share(const std::string& tag) {
+  std::string target = path_join(kShares, tag);
+  make_dirs(target, 0700);
+  if (is_mount_point(target)) return;
+  wait_for_device("share " + tag, [&] {
+    if (mount(tag.c_str(), target.c_str(), "virtiofs", 0, nullptr) == 0) return true;
+    // EINVAL is virtiofs' word for a tag that it does not know.
+    if (errno == EINVAL || errno == ENOENT || errno == ENODEV || errno == ENXIO) return false;
+    throw_errno("mount virtiofs " + tag);
+  });
+}
+
+void unmount_share(const std::string& tag) {
+  std::string target = path_join(kShares, tag);
+  if (umount2(target.c_str(), 0) != 0) check(umount2(target.c_str(), MNT_DETACH), "unmount " + target);
+}
+
+}  // namespace husk::guest

@@ -1,0 +1,35 @@
+// Where an RPC ends: exceptions become a status.
+#pragma once
+
+#include <string>
+
+#include "agent/wire/wire.h"
+#include "libcontainer/base/error.h"
+#include "spec/id.h"
+
+namespace husk {
+
+template <typename F>
+grpc::Status at_border(F&& f) {
+  try {
+    f();
+    return grpc::Status::OK;
+  } catch (const Error& e) {
+    return wire::to_status(e);
+  } catch (const std::exception& e) {
+    return wire::to_status(Error(ErrorKind::kInternal, e.what()));
+  }
+}
+
+// Ids name folders and cgroups.
+inline const std::string& checked_id(const std::string& id) {
+  spec::validate_id(id);
+  return id;
+}
+
+// A process's id; empty is the container's init.
+inline const std::string& checked_process_id(const std::string& id) {
+  return id.empty() ? id : checked_id(id);
+}
+
+}  // namespace husk

@@ -1,0 +1,49 @@
+// agent.proto's service: checks what came, calls agent/guest, packs the answer. Nothing is decided here.
+#pragma once
+
+#include "agent.grpc.pb.h"
+#include "agent/guest/guest.h"
+
+namespace husk {
+
+class AgentService final : public agent::Agent::Service {
+ public:
+  explicit AgentService(guest::Guest& guest) : guest_(guest) {}
+
+  // service_guest.cc
+  grpc::Status Hello(grpc::ServerContext*, const agent::HelloRequest*, agent::HelloReply*) override;
+  grpc::Status MountShare(grpc::ServerContext*, const agent::MountShareRequest*, agent::Empty*) override;
+  grpc::Status ConfigureNetwork(grpc::ServerContext*, const agent::ConfigureNetworkRequest*,
+                                agent::Empty*) override;
+  grpc::Status ListContainers(grpc::ServerContext*, const agent::Empty*,
+                              agent::ListContainersReply*) override;
+  grpc::Status Shutdown(grpc::ServerContext*, const agent::Empty*, agent::Empty*) override;
+
+  // service_container.cc
+  grpc::Status CreateContainer(grpc::ServerContext*, const agent::CreateContainerRequest*,
+                               agent::Empty*) override;
+  grpc::Status PauseContainer(grpc::ServerContext*, const agent::ContainerRef*, agent::Empty*) override;
+  grpc::Status ResumeContainer(grpc::ServerContext*, const agent::ContainerRef*, agent::Empty*) override;
+  grpc::Status UpdateContainer(grpc::ServerContext*, const agent::UpdateContainerRequest*,
+                               agent::UpdateContainerReply*) override;
+  grpc::Status StatsContainer(grpc::ServerContext*, const agent::ContainerRef*,
+                              agent::StatsContainerReply*) override;
+  grpc::Status ListProcesses(grpc::ServerContext*, const agent::ListProcessesRequest*,
+                             agent::ListProcessesReply*) override;
+  grpc::Status RemoveContainer(grpc::ServerContext*, const agent::ContainerRef*, agent::Empty*) override;
+
+  // service_process.cc
+  grpc::Status CreateProcess(grpc::ServerContext*, const agent::CreateProcessRequest*,
+                             agent::Empty*) override;
+  grpc::Status StartProcess(grpc::ServerContext*, const agent::ProcessRef*, agent::Empty*) override;
+  grpc::Status Attach(grpc::ServerContext*,
+                      grpc::ServerReaderWriter<agent::AttachOutput, agent::AttachInput>*) override;
+  grpc::Status SignalProcess(grpc::ServerContext*, const agent::SignalProcessRequest*,
+                             agent::Empty*) override;
+  grpc::Status WaitProcess(grpc::ServerContext*, const agent::ProcessRef*, agent::Exited*) override;
+
+ private:
+  guest::Guest& guest_;
+};
+
+}  // namespace husk

@@ -1,0 +1,67 @@
+#include "agent/guest/process_list.h"
+#include "agent/server/border.h"
+#include "agent/server/service.h"
+#include "spec/codec.h"
+
+namespace husk {
+
+grpc::Status AgentService::CreateContainer(grpc::ServerContext*, const agent::CreateContainerRequest* request,
+                                           agent::Empty*) {
+  return at_border([&] {
+    guest::ContainerOptions options;
+    options.id = checked_id(request->container_id());
+    options.bundle = request->bundle();
+    options.config = spec::decode_config(request->config_json());
+    options.no_pivot = request->no_pivot();
+    options.no_new_keyring = request->no_new_keyring();
+    guest_.create_container(std::move(options));
+  });
+}
+
+grpc::Status AgentService::PauseContainer(grpc::ServerContext*, const agent::ContainerRef* request,
+                                          agent::Empty*) {
+  return at_border([&] { guest_.container(request->container_id())->pause(); });
+}
+
+grpc::Status AgentService::ResumeContainer(grpc::ServerContext*, const agent::ContainerRef* request,
+                                           agent::Empty*) {
+  return at_border([&] { guest_.container(request->container_id())->resume(); });
+}
+
+grpc::Status AgentService::UpdateContainer(grpc::ServerContext*, const agent::UpdateContainerRequest* request,
+                                           agent::UpdateContainerReply* reply) {
+  return at_border([&] {
+    auto container = guest_.container(request->container_id());
+    for (std::string& warning : container->update(spec::decode_resources(request->resources_json())))
+      reply->add_warnings(std::move(warning));
+  });
+}
+
+grpc::Status AgentService::StatsContainer(grpc::ServerContext*, const agent::ContainerRef* request,
+                                          agent::StatsContainerReply* reply) {
+  return at_border([&] { reply->set_stats_json(guest_.container(request->container_id())->stats().dump()); });
+}
+
+grpc::Status AgentService::ListProcesses(grpc::ServerContext*, const agent::ListProcessesRequest* request,
+                                         agent::ListProcessesReply* reply) {
+  return at_border([&] {
+    auto container = guest_.container(request->container_id());
+    for (guest::ProcessInfo& info : guest::describe_processes(container->pids())) {
+      agent::ProcessInfo* out = reply->add_processes();
+      out->set_pid(info.pid);
+      out->set_ppid(info.ppid);
+      out->set_uid(info.uid);
+      out->set_start_seconds(info.start_seconds);
+      out->set_cpu_milliseconds(info.cpu_milliseconds);
+      out->set_tty(std::move(info.tty));
+      out->set_command(std::move(info.command));
+    }
+  });
+}
+
+grpc::Status AgentService::RemoveContainer(grpc::ServerContext*, const agent::ContainerRef* request,
+                                           agent::Empty*) {
+  return at_border([&] { guest_.remove_container(request->container_id()); });
+}
+
+}  // namespace husk

@@ -1,0 +1,88 @@
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "agent/guest/clock.h"
+#include "agent/guest/log.h"
+#include "agent/guest/network.h"
+#include "agent/server/border.h"
+#include "agent/server/service.h"
+
+#ifndef HUSK_VERSION
+#define HUSK_VERSION "unknown"
+#endif
+
+namespace husk {
+namespace {
+
+constexpr size_t kMaxEntropy = 4096;  // bytes
+constexpr size_t kMaxHostname = 64;   // HOST_NAME_MAX
+constexpr size_t kMaxInterfaces = 64;
+
+// For a test that runs the agent on a host: its clock and name are not ours.
+bool owns_machine() {
+  return getpid() == 1;
+}
+
+}  // namespace
+
+grpc::Status AgentService::Hello(grpc::ServerContext*, const agent::HelloRequest* request,
+                                 agent::HelloReply* reply) {
+  return at_border([&] {
+    if (request->protocol_version() != wire::kProtocolVersion)
+      throw Error(ErrorKind::kUnsupported,
+                  "this guest speaks protocol " + std::to_string(wire::kProtocolVersion) + ", the host " +
+                      std::to_string(request->protocol_version()) + ": rebuild the guest image");
+    if (request->entropy().size() > kMaxEntropy) throw Error(ErrorKind::kInvalid, "too much entropy");
+    if (request->hostname().size() > kMaxHostname)
+      throw Error(ErrorKind::kInvalid, "the hostname is too long");
+    if (!request->log_level().empty()) guest::set_log_level(request->log_level());
+    if (owns_machine()) {
+      if (request->realtime_ns() > 0) guest::set_clock(request->realtime_ns());
+      guest::add_entropy(request->entropy());
+      const std::string& name = request->hostname();
+      if (!name.empty()) check(sethostname(name.data(), name.size()), "sethostname");
+    }
+    utsname kernel;
+    check(uname(&kernel), "uname");
+    reply->set_protocol_version(wire::kProtocolVersion);
+    reply->set_kernel_release(kernel.release);
+    reply->set_agent_version(HUSK_VERSION);
+  });
+}
+
+grpc::Status AgentService::MountShare(grpc::ServerContext*, const agent::MountShareRequest* request,
+                                      agent::Empty*) {
+  return at_border([&] { guest_.mount_share(checked_id(request->tag())); });
+}
+
+grpc::Status AgentService::ConfigureNetwork(grpc::ServerContext*,
+                                            const agent::ConfigureNetworkRequest* request, agent::Empty*) {
+  return at_border([&] {
+    nlohmann::json list = nlohmann::json::parse(request->interfaces_json(), nullptr, false);
+    if (!list.is_array() || list.size() > kMaxInterfaces)
+      throw Error(ErrorKind::kInvalid, "interfaces: not a JSON array, or too long");
+    std::vector<Interface> interfaces;
+    for (const nlohmann::json& item : list) interfaces.push_back(interface_from_json(item));
+    guest::configure_network(interfaces);
+  });
+}
+
+grpc::Status AgentService::ListContainers(grpc::ServerContext*, const agent::Empty*,
+                                          agent::ListContainersReply* reply) {
+  return at_border([&] {
+    for (const auto& container : guest_.containers()) {
+      agent::ContainerInfo* info = reply->add_containers();
+      info->set_container_id(container->id());
+      info->set_status(status_name(container->status()));
+      info->set_pid(container->pid());
+    }
+  });
+}
+
+grpc::Status AgentService::Shutdown(grpc::ServerContext*, const agent::Empty*, agent::Empty*) {
+  return at_border([&] { guest_.shutdown(); });
+}
+
+}  // namespace husk

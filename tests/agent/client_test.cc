@@ -1,0 +1,167 @@
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <future>
+#include <thread>
+
+#include "agent/client/agent_client.h"
+#include "tests/agent/fake_agent.h"
+
+namespace husk {
+namespace {
+
+using testing::FakeAgent;
+using Event = AttachStream::Event;
+
+// Runs f, which must throw an Error, and returns it.
+template <typename F>
+Error error_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e;
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return Error(ErrorKind::kInternal, "");
+}
+
+TEST(Status, KeepsKindErrnoAndText) {
+  for (ErrorKind kind : {ErrorKind::kInternal, ErrorKind::kInvalid, ErrorKind::kNotFound, ErrorKind::kExists,
+                         ErrorKind::kWrongState, ErrorKind::kPermission, ErrorKind::kTimeout,
+                         ErrorKind::kUnsupported, ErrorKind::kGuestDied}) {
+    Error e = error_of(
+        [&] { wire::throw_if_failed(wire::to_status(Error(kind, "exec: \"x\": não\n", 13)), "here"); });
+    EXPECT_EQ(e.kind(), kind);
+    EXPECT_EQ(e.errnum(), 13);
+    EXPECT_EQ(e.message(), "here: exec: \"x\": não\n");
+  }
+}
+
+TEST(Status, WithoutDetailsIsTheTransports) {
+  auto kind = [](grpc::StatusCode code) {
+    return error_of([&] { wire::throw_if_failed(grpc::Status(code, "text"), ""); }).kind();
+  };
+  EXPECT_EQ(kind(grpc::StatusCode::UNAVAILABLE), ErrorKind::kGuestDied);
+  EXPECT_EQ(kind(grpc::StatusCode::DEADLINE_EXCEEDED), ErrorKind::kTimeout);
+  EXPECT_EQ(kind(grpc::StatusCode::RESOURCE_EXHAUSTED), ErrorKind::kInternal);
+}
+
+TEST(Status, BrokenDetailsAreAPlainFailure) {
+  for (const char* details : {"{", "[]", "{\"error\":5}", "{\"error\":{\"errno\":\"x\"}}", "\xff\xfe"}) {
+    grpc::Status status(grpc::StatusCode::NOT_FOUND, "no", details);
+    EXPECT_EQ(error_of([&] { wire::throw_if_failed(status, ""); }).kind(), ErrorKind::kInternal);
+  }
+}
+
+class ClientTest : public ::testing::Test {
+ protected:
+  FakeAgent fake_;
+  AgentClient client_{fake_.start()};
+};
+
+TEST_F(ClientTest, HelloAndCalls) {
+  EXPECT_EQ(client_.hello("box", "debug").kernel_release, "6.1.0-fake");
+  client_.mount_share("rootfs");
+  client_.start_process("c1", "");
+  client_.signal_process("c1", "p1", SIGTERM, true);
+  client_.remove_container("c1");
+  EXPECT_EQ(fake_.calls(), (std::vector<std::string>{"Hello", "MountShare rootfs", "StartProcess c1/",
+                                                     "SignalProcess c1/p1 15 all", "RemoveContainer c1"}));
+}
+
+TEST_F(ClientTest, AnotherProtocolIsRefused) {
+  fake_.protocol_version = 99;
+  EXPECT_EQ(error_of([&] { client_.hello("", ""); }).kind(), ErrorKind::kUnsupported);
+}
+
+TEST_F(ClientTest, AnErrorOfTheGuestArrivesWhole) {
+  // As large as one that quotes a config; more than gRPC's default for metadata.
+  fake_.fail("StartProcess", Error(ErrorKind::kNotFound, std::string(20000, 'x'), ENOENT));
+  Error e = error_of([&] { client_.start_process("c1", ""); });
+  EXPECT_EQ(e.kind(), ErrorKind::kNotFound);
+  EXPECT_EQ(e.errnum(), ENOENT);
+  EXPECT_EQ(e.message(), std::string(8192, 'x'));
+}
+
+TEST_F(ClientTest, GuestDeath) {
+  client_.hello("", "");
+  auto stream = client_.attach("c1", "");
+  auto reading = std::async(std::launch::async, [&] {
+    AttachStream::Output out;
+    return error_of([&] { stream->read(out); }).kind();
+  });
+  fake_.die();
+  EXPECT_EQ(reading.get(), ErrorKind::kGuestDied);
+  EXPECT_FALSE(stream->write_stdin("x"));
+  EXPECT_FALSE(stream->resize(1, 1));
+  EXPECT_EQ(error_of([&] { client_.pause("c1"); }).kind(), ErrorKind::kGuestDied);
+}
+
+TEST_F(ClientTest, AttachIsByteExact) {
+  std::string data(10 << 20, '\0');
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * 2654435761u >> 13);
+  auto stream = client_.attach("c1", "p");
+  std::thread writer([&] {
+    EXPECT_TRUE(stream->write_stdin(data));
+    EXPECT_TRUE(stream->close_stdin());
+  });
+  std::string back;
+  std::vector<Event> ends;
+  AttachStream::Output out;
+  while (stream->read(out)) {
+    if (out.event == Event::kStdout)
+      back += out.data;
+    else
+      ends.push_back(out.event);
+  }
+  writer.join();
+  EXPECT_TRUE(back == data);
+  EXPECT_EQ(ends, (std::vector<Event>{Event::kExited, Event::kStdoutEof, Event::kStderrEof}));
+  EXPECT_FALSE(stream->read(out));
+  EXPECT_FALSE(stream->write_stdin("x"));
+}
+
+TEST_F(ClientTest, InputThatNobodyTakesDoesNotHoldTheRestUp) {
+  std::promise<void> closed;
+  fake_.on_attach = [&](grpc::ServerContext&, const agent::ProcessRef&, FakeAgent::AttachServer& stream) {
+    agent::AttachInput in;
+    while (stream.Read(&in))
+      if (in.has_stdout_closed()) {
+        closed.set_value();
+        break;
+      }
+    return FakeAgent::end(stream, 0, SIGPIPE);
+  };
+  auto stream = client_.attach("c1", "");
+  auto writer =
+      std::async(std::launch::async, [&] { return stream->write_stdin(std::string(4 << 20, 'x')); });
+  EXPECT_EQ(writer.wait_for(std::chrono::milliseconds(200)), std::future_status::timeout);
+  EXPECT_TRUE(stream->close_stdout());
+  closed.get_future().wait();
+  AttachStream::Output out;
+  ASSERT_TRUE(stream->read(out));
+  EXPECT_EQ(out.event, Event::kExited);
+  EXPECT_EQ(out.status.signal, SIGPIPE);
+  EXPECT_FALSE(writer.get());
+}
+
+TEST_F(ClientTest, CancelReturnsABlockedRead) {
+  auto stream = client_.attach("c1", "");
+  std::thread canceller([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    stream->cancel();
+  });
+  AttachStream::Output out;
+  EXPECT_THROW(stream->read(out), Error);
+  canceller.join();
+}
+
+TEST_F(ClientTest, ARefusedAttachThrows) {
+  fake_.fail("Attach", Error(ErrorKind::kNotFound, "container c1 does not exist"));
+  Error e = error_of([&] { client_.attach("c1", ""); });
+  EXPECT_EQ(e.kind(), ErrorKind::kNotFound);
+  EXPECT_EQ(e.message(), "container c1 does not exist");
+}
+
+}  // namespace
+}  // namespace husk
