@@ -1,0 +1,21 @@
+#include "cmd/husk/commands.h"
+
+namespace husk::cmd {
+namespace {
+
+[[noreturn]] void refuse(const char* command) {
+  throw Error(ErrorKind::kUnsupported,
+              std::string(command) +
+                  " is not supported: CRIU on the host cannot see the processes in a container's VM");
+}
+
+}  // namespace
+
+int checkpoint(Context&, const Args&) {
+  refuse("checkpoint");
+}
+int restore(Context&, const Args&) {
+  refuse("restore");
+}
+
+}  // namespace husk::cmd

@@ -1,0 +1,53 @@
+// What every command of husk's gets: the global flags, and what is made from them when a command asks for it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cmd/husk/flags.h"
+#include "libcontainer/base/error.h"
+#include "libcontainer/container/backend.h"
+#include "libcontainer/container/container.h"
+#include "libcontainer/container/store.h"
+
+namespace husk::cmd {
+
+struct Globals {
+  std::string root;  // absolute
+  std::string log, log_format = "text";
+  std::string config_file;  // empty: the default one, if it is there
+  std::string rootless = "auto";
+  bool debug = false, systemd_cgroup = false;
+};
+
+class Context {
+ public:
+  explicit Context(Globals globals) : globals_(std::move(globals)), store_(globals_.root) {}
+
+  const Globals& globals() const { return globals_; }
+  const Store& store() const { return store_; }
+  // Made at the first call; reads husk.toml.
+  Backend& backend();
+  Container load(const std::string& id) { return Container::load(store_, backend(), id); }
+
+ private:
+  Globals globals_;
+  Store store_;
+  std::unique_ptr<Backend> backend_;
+};
+
+// Defined in backend_choice.cc: only cmd/husk knows which backends there are.
+std::unique_ptr<Backend> choose_backend(const Globals& globals);
+
+// Throws kInvalid unless there are `min` to `max` words.
+void check_words(const char* command, const Args& words, size_t min, size_t max);
+
+// The fds 3 … that the caller wants passed on: count of them, behind those of socket activation (LISTEN_FDS),
+// which are announced in env. Throws kInvalid for one that the caller did not pass.
+std::vector<int> take_preserved_fds(uint32_t count, std::vector<std::string>& env);
+
+// stdout, to its end; throws.
+void print(const std::string& text);
+
+}  // namespace husk::cmd

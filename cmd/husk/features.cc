@@ -1,0 +1,126 @@
+// The OCI "features" object (runtime-spec, features.md): what husk does, and nothing that it doesn't.
+#include "cmd/husk/commands.h"
+#include "cmd/husk/json_text.h"
+#include "cmd/husk/version.h"
+#include "spec/names.h"
+#include "spec/options.h"
+
+namespace husk::cmd {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <size_t N>
+Json names(const spec::Name (&list)[N]) {
+  Json out = Json::array();
+  for (spec::Name name : list) out.push_back(name);
+  return out;
+}
+
+// libcontainer/linux/mount_options.cc is what reads them.
+constexpr spec::Name kMountOptions[] = {"async",
+                                        "atime",
+                                        "bind",
+                                        "defaults",
+                                        "dev",
+                                        "diratime",
+                                        "dirsync",
+                                        "exec",
+                                        "iversion",
+                                        "lazytime",
+                                        "loud",
+                                        "mand",
+                                        "noatime",
+                                        "nodev",
+                                        "nodiratime",
+                                        "noexec",
+                                        "noiversion",
+                                        "nolazytime",
+                                        "nomand",
+                                        "norelatime",
+                                        "nostrictatime",
+                                        "nosuid",
+                                        "nosymfollow",
+                                        "private",
+                                        "ratime",
+                                        "rbind",
+                                        "rdev",
+                                        "rdiratime",
+                                        "relatime",
+                                        "remount",
+                                        "rexec",
+                                        "rnoatime",
+                                        "rnodev",
+                                        "rnodiratime",
+                                        "rnoexec",
+                                        "rnorelatime",
+                                        "rnostrictatime",
+                                        "rnosuid",
+                                        "rnosymfollow",
+                                        "ro",
+                                        "rprivate",
+                                        "rrelatime",
+                                        "rro",
+                                        "rrw",
+                                        "rshared",
+                                        "rslave",
+                                        "rstrictatime",
+                                        "rsuid",
+                                        "rsymfollow",
+                                        "runbindable",
+                                        "rw",
+                                        "shared",
+                                        "silent",
+                                        "slave",
+                                        "strictatime",
+                                        "suid",
+                                        "symfollow",
+                                        "sync",
+                                        "tmpcopyup",
+                                        "unbindable"};
+
+Json linux_features() {
+  Json out;
+  out["namespaces"] = names(spec::kNamespaceTypes);
+  out["capabilities"] = names(spec::kCapabilities);
+  // The guest's kernel has only v2; the host's cgroup of the VM may be either.
+  out["cgroup"] = {{"v1", true}, {"v2", true}, {"systemd", false}, {"systemdUser", false}, {"rdma", false}};
+  out["seccomp"] = {{"enabled", true},
+                    {"actions", names(spec::kSeccompActions)},
+                    {"operators", names(spec::kSeccompOps)},
+                    {"archs", names(spec::kSeccompArchs)},
+                    {"knownFlags", names(spec::kSeccompFlags)}};
+  out["apparmor"] = {{"enabled", false}};
+  out["selinux"] = {{"enabled", false}};
+  out["intelRdt"] = {{"enabled", false}};
+  return out;
+}
+
+std::string option_names() {
+  std::string out;
+  for (const spec::OptionInfo& option : spec::option_table()) {
+    if (!out.empty()) out += ',';
+    out += option.name;
+  }
+  return out;
+}
+
+}  // namespace
+
+int features(Context&, const Args& args) {
+  check_words("features", Flags("husk features", "Print what husk supports as JSON.").parse(args), 0, 0);
+  Json out;
+  out["ociVersionMin"] = "1.0.0";
+  out["ociVersionMax"] = spec::kOciVersion;
+  out["hooks"] = {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"};
+  out["mountOptions"] = names(kMountOptions);
+  out["linux"] = linux_features();
+  out["annotations"] = {{"husk.version", HUSK_VERSION},
+                        {"husk.commit", HUSK_COMMIT},
+                        {"husk.options", option_names()},
+                        {"husk.checkpoint.enabled", "false"}};
+  print(json_text(out, 4) + "\n");
+  return 0;
+}
+
+}  // namespace husk::cmd

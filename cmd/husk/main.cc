@@ -1,0 +1,92 @@
+// husk: one short-lived process per command. The global flags, then the command's own main in its own file.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "cmd/husk/commands.h"
+#include "cmd/husk/version.h"
+#include "libcontainer/base/file.h"
+#include "libcontainer/base/log.h"
+
+namespace husk::cmd {
+namespace {
+
+// An fd that we open must never become somebody's stdin, stdout or stderr.
+void fill_standard_fds() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", O_RDWR);
+}
+
+// Returns the words that are left: the command and its arguments.
+Args parse_globals(const Args& args, Globals& globals, bool& version) {
+  std::string criu;
+  globals.root = Store::default_root();
+  Flags flags("husk [global options] COMMAND [options] [arguments]",
+              "A runc-compatible OCI runtime that puts every container into a microVM.");
+  flags.stop_at_first_word()
+      .text("--root", globals.root, "where the containers' state is kept")
+      .text("--log", globals.log, "file to append the log to (default: stderr)")
+      .text("--log-format", globals.log_format, "text or json")
+      .flag("--debug", globals.debug, "log more")
+      .flag("--systemd-cgroup", globals.systemd_cgroup, "cgroupsPath is SLICE:PREFIX:NAME")
+      .text("--rootless", globals.rootless, "true, false or auto")
+      .text("--config", globals.config_file, "husk's own configuration (default: /etc/husk/husk.toml)")
+      .text("--criu", criu, "accepted and not used")
+      .flag("-v,--version", version, "print the version")
+      .footer(command_list());
+  Args words = flags.parse(args);
+  globals.root = absolute_path(globals.root);
+  if (globals.rootless != "true" && globals.rootless != "false" && globals.rootless != "auto")
+    throw Error(ErrorKind::kInvalid,
+                "--rootless: true, false or auto, got \"" + printable(globals.rootless, 80) + "\"");
+  if (words.empty() && !version) words = {"help"};
+  if (!words.empty() && words[0] == "help") throw HelpShown{flags.help()};
+  return words;
+}
+
+int call(const Args& args, Globals globals, bool& logging, bool& log_to_file) {
+  bool version = false;
+  const Args words = parse_globals(args, globals, version);
+  if (version) {
+    print(version_text());
+    return 0;
+  }
+  init_log({globals.log, globals.log_format, globals.debug, ""});
+  logging = true;
+  log_to_file = !globals.log.empty() && globals.log != "/dev/stderr";
+  const Command* command = find_command(words[0]);
+  if (!command)
+    throw Error(ErrorKind::kInvalid, "no such command: " + printable(words[0], 80) + " (see husk --help)");
+  Context context(std::move(globals));
+  return command->run(context, Args(words.begin() + 1, words.end()));
+}
+
+// As runc: a line in the log; if that isn't stderr, the bare message there, which conmon hands on word for
+// word.
+int fail(const char* message, bool logging, bool log_to_file) {
+  if (logging) spdlog::error("{}", message);
+  if (!logging || log_to_file) fprintf(stderr, "%s\n", message);
+  return 1;
+}
+
+int guarded(const Args& args) {
+  bool logging = false, log_to_file = false;
+  try {
+    return call(args, {}, logging, log_to_file);
+  } catch (const HelpShown& help) {
+    return fputs(help.text.c_str(), stdout) < 0 || fflush(stdout) != 0;
+  } catch (const std::exception& e) {
+    return fail(e.what(), logging, log_to_file);
+  }
+}
+
+}  // namespace
+}  // namespace husk::cmd
+
+int main(int argc, char** argv) {
+  husk::cmd::fill_standard_fds();
+  signal(SIGPIPE, SIG_IGN);
+  return husk::cmd::guarded({argv + 1, argv + argc});
+}

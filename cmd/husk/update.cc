@@ -1,0 +1,89 @@
+#include "cmd/husk/commands.h"
+
+#include <unistd.h>
+
+#include "libcontainer/base/file.h"
+#include "spec/codec.h"
+#include "spec/validate.h"
+
+namespace husk::cmd {
+namespace {
+
+struct UpdateFlags {
+  std::string resources, cpus, mems, l3_cache, mem_bw;
+  std::optional<int64_t> memory, reservation, swap, quota, rt_runtime, pids;
+  std::optional<uint64_t> period, shares, rt_period, blkio_weight;
+};
+
+Args parse(UpdateFlags& f, const Args& args) {
+  Flags flags("husk update [options] ID", "Change the resource limits of a container.");
+  flags
+      .text("-r,--resources", f.resources,
+            "JSON file of the resources, - for stdin; other flags are then ignored")
+      .optional_unsigned("--blkio-weight", f.blkio_weight, "10 to 1000")
+      .optional_unsigned("--cpu-period", f.period, "microseconds")
+      .optional_signed("--cpu-quota", f.quota, "microseconds per period")
+      .optional_unsigned("--cpu-share", f.shares, "relative weight")
+      .optional_unsigned("--cpu-rt-period", f.rt_period, "microseconds")
+      .optional_signed("--cpu-rt-runtime", f.rt_runtime, "microseconds")
+      .text("--cpuset-cpus", f.cpus, "CPUs, 0-3,7")
+      .text("--cpuset-mems", f.mems, "memory nodes")
+      .optional_signed("--memory", f.memory, "bytes, -1: no limit")
+      .optional_signed("--memory-reservation", f.reservation, "bytes")
+      .optional_signed("--memory-swap", f.swap, "bytes of memory and swap, -1: no limit")
+      .optional_signed("--pids-limit", f.pids, "number of processes")
+      .text("--l3-cache-schema", f.l3_cache, "(not supported)")
+      .text("--mem-bw-schema", f.mem_bw, "(not supported)");
+  const Args words = flags.parse(args);
+  check_words("update", words, 1, 1);
+  if (!f.l3_cache.empty() || !f.mem_bw.empty())
+    throw Error(ErrorKind::kUnsupported, "update: Intel RDT cannot be reached from inside a VM");
+  return words;
+}
+
+spec::Resources read_resources(const std::string& path) {
+  const std::string text =
+      path == "-" ? read_all(STDIN_FILENO, kMaxSmallFile, "read stdin") : read_file(path);
+  return with_context(path == "-" ? "resources" : path, [&] { return spec::decode_resources(text); });
+}
+
+spec::Resources from_flags(const UpdateFlags& f) {
+  spec::Resources out;
+  if (f.memory || f.reservation || f.swap) {
+    out.memory.emplace();
+    out.memory->limit = f.memory;
+    out.memory->reservation = f.reservation;
+    out.memory->swap = f.swap;
+  }
+  if (f.shares || f.quota || f.period || f.rt_period || f.rt_runtime || !f.cpus.empty() || !f.mems.empty()) {
+    out.cpu.emplace();
+    out.cpu->shares = f.shares;
+    out.cpu->quota = f.quota;
+    out.cpu->period = f.period;
+    out.cpu->realtime_period = f.rt_period;
+    out.cpu->realtime_runtime = f.rt_runtime;
+    out.cpu->cpus = f.cpus;
+    out.cpu->mems = f.mems;
+  }
+  out.pids_limit = f.pids;
+  if (f.blkio_weight) {
+    if (*f.blkio_weight > 1000) throw Error(ErrorKind::kInvalid, "--blkio-weight: at most 1000");
+    out.block_io.emplace();
+    out.block_io->weight = static_cast<uint16_t>(*f.blkio_weight);
+  }
+  return out;
+}
+
+}  // namespace
+
+int update(Context& context, const Args& args) {
+  UpdateFlags f;
+  const Args words = parse(f, args);
+  Container container = context.load(words[0]);
+  const spec::Resources resources = f.resources.empty() ? from_flags(f) : read_resources(f.resources);
+  spec::validate_resources(resources);
+  container.update(resources);
+  return 0;
+}
+
+}  // namespace husk::cmd
