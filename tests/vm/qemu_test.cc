@@ -1,0 +1,163 @@
+// Real QEMU, real virtiofsd, a real kernel where one is there (HUSK_TEST_KERNEL, or build/guest/vmlinux).
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "tests/vm/in_child.h"
+#include "tests/vm/temp_folder.h"
+#include "tests/vm/tiny_guest.h"
+#include "vm/machine.h"
+
+namespace husk::vm {
+namespace {
+
+constexpr const char* kQemu = "/usr/bin/qemu-system-x86_64";
+constexpr const char* kVirtiofsd = "/usr/lib/qemu/virtiofsd";
+using std::chrono::steady_clock;
+
+long since(steady_clock::time_point start) {
+  return static_cast<long>((steady_clock::now() - start) / std::chrono::milliseconds(1));
+}
+
+class QemuTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (access(kQemu, X_OK) != 0) GTEST_SKIP() << kQemu << " is not installed";
+    config.vmm = kQemu;
+    config.kernel = test_kernel();
+    config.memory_mib = 256;
+  }
+  void need_guest() {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root";
+    if (config.kernel.empty()) GTEST_SKIP() << "no guest kernel: make guest, or set HUSK_TEST_KERNEL";
+    if (access(kBusybox, X_OK) != 0) GTEST_SKIP() << "busybox-static is not installed";
+    config.initrd = folder / "initrd";
+    write_file(config.initrd, tiny_initrd(), true);
+    make_dirs(folder / "share");
+    make_dirs(folder / "data");
+    write_file(folder / "data/file", "from the host\n", true);
+  }
+
+  TempFolder folder;
+  MachineConfig config;
+};
+
+UniqueFd open_tap() {
+  UniqueFd fd = open_file("/dev/net/tun", O_RDWR);
+  ifreq request{};
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  snprintf(request.ifr_name, sizeof request.ifr_name, "husktest");
+  check(ioctl(fd.get(), TUNSETIFF, &request), "TUNSETIFF");
+  return fd;
+}
+
+bool ends_with(const std::string& text, const std::string& tail) {
+  return text.size() >= tail.size() && text.compare(text.size() - tail.size(), tail.size(), tail) == 0;
+}
+
+TEST_F(QemuTest, ItsLastWordsNameTheCause) {
+  config.kernel = "/nonexistent/kernel";
+  auto machine = start_qemu(config);
+  ASSERT_TRUE(wait_pidfd(machine->pidfd(), std::chrono::seconds(20)));
+  EXPECT_NE(machine->last_words().find("exit code 1: "), std::string::npos) << machine->last_words();
+  EXPECT_NE(machine->last_words().find("/nonexistent/kernel"), std::string::npos) << machine->last_words();
+  try {
+    machine->plug_network(open_file("/dev/null", O_RDONLY), "52:54:00:00:00:01", 1500);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kGuestDied);
+    EXPECT_NE(e.message().find("/nonexistent/kernel"), std::string::npos) << e.message();
+  }
+  machine->end();
+  config.vmm = "/nonexistent/qemu";
+  EXPECT_THROW(start_qemu(config), Error);
+}
+
+TEST_F(QemuTest, MicrovmTakesNothingLater) {
+  config.type = MachineType::kMicrovm;
+  config.kernel = "/nonexistent/kernel";
+  auto machine = start_qemu(config);
+  try {
+    machine->plug_share("husk", open_file("/dev/null", O_RDONLY));
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_TRUE(e.kind() == ErrorKind::kUnsupported || e.kind() == ErrorKind::kGuestDied) << e.message();
+  }
+}
+
+TEST_F(QemuTest, SharesAndCardsArePluggedIntoARunningGuest) {
+  need_guest();
+  if (IsSkipped()) return;
+  EXPECT_EQ(in_child([&] {
+              check(unshare(CLONE_NEWNET), "unshare");
+              auto start = steady_clock::now();
+              auto share = Share::start({kVirtiofsd, "auto", folder / "share"});
+              auto machine = start_qemu(config);
+              UniqueFd agent = machine->take_agent();
+              share->add("c1", "data", folder / "data", false);
+              machine->plug_share(Share::kTag, share->take_socket());
+              fprintf(stderr, "plugged: %ld ms\n", since(start));
+              require(guest_run(agent.get(), "true") == "=0", "the guest answers");
+              fprintf(stderr, "guest runs: %ld ms\n", since(start));
+              std::string out = guest_run(agent.get(), "echo 1 >/sys/bus/pci/rescan");
+              fprintf(stderr, "rescanned: %ld ms\n", since(start));
+              out = guest_run(agent.get(), "mount -t virtiofs husk /mnt && cat /mnt/c1/data/file");
+              fprintf(stderr, "share mounted: %ld ms\n", since(start));
+              require(out == "from the host\n=0", "the file: " + out);
+              // Bound after the guest mounted the share: it has to come through to virtiofsd's own mount
+              // namespace.
+              share->add("c2", "late", folder / "data", true);
+              out = guest_run(agent.get(),
+                              "cat /mnt/c2/late/file; echo x >/mnt/c1/data/new; echo x >/mnt/c2/late/no");
+              require(out.find("from the host") == 0, "the late file: " + out);
+              require(out.find("Read-only") != std::string::npos, "a read-only bind: " + out);
+              require(read_file(folder / "data/new") == "x\n", "what the guest wrote");
+              out = guest_run(agent.get(), "echo x >/mnt/planted");
+              require(ends_with(out, "=1"), "a read-only share root: " + out);
+              guest_run(agent.get(), "umount /mnt/c2/late");
+              share->remove("c2");
+              require(!path_exists(folder / "share/c2"), "removed");
+
+              machine->plug_network(open_tap(), "52:54:00:12:34:56", 1400);
+              out = guest_run(
+                  agent.get(),
+                  "echo 1 >/sys/bus/pci/rescan; cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu");
+              require(out == "52:54:00:12:34:56\n1400\n=0", "the card: " + out);
+              require(machine->last_words().empty(), "no words yet");
+              start = steady_clock::now();
+              machine->end();
+              fprintf(stderr, "ended: %ld ms\n", since(start));
+              machine->end();
+              require(machine->last_words() == "exit code 0", machine->last_words());
+            }),
+            "");
+}
+
+TEST_F(QemuTest, DiesWithItsParent) {
+  need_guest();
+  if (IsSkipped()) return;
+  auto [ours, theirs] = make_pipe();
+  pid_t parent = fork();
+  if (parent == 0) {
+    auto machine = start_qemu(config);
+    std::string pid = std::to_string(machine->pid());
+    write_all(theirs.get(), pid, "pipe");
+    pause();
+  }
+  char text[32] = {};
+  ASSERT_GT(read(ours.get(), text, sizeof text - 1), 0);
+  UniqueFd qemu = open_pidfd(atoi(text));
+  EXPECT_FALSE(wait_pidfd(qemu.get(), std::chrono::milliseconds(100)));
+  kill(parent, SIGKILL);
+  EXPECT_TRUE(wait_pidfd(qemu.get(), std::chrono::seconds(10)));
+  waitpid(parent, nullptr, 0);
+}
+
+}  // namespace
+}  // namespace husk::vm

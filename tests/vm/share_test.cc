@@ -1,0 +1,138 @@
+#include "vm/share/share.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/vm/in_child.h"
+#include "tests/vm/temp_folder.h"
+
+namespace husk::vm {
+namespace {
+
+constexpr const char* kVirtiofsd = "/usr/lib/qemu/virtiofsd";
+
+class ShareTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "mounts need root";
+    if (access(kVirtiofsd, X_OK) != 0) GTEST_SKIP() << kVirtiofsd << " is not installed";
+    make_dirs(config.folder);
+    make_dirs(folder / "data/sub");
+    write_file(folder / "data/file", "hello", true);
+  }
+  std::unique_ptr<Share> start() { return Share::start(config); }
+
+  TempFolder folder;
+  ShareConfig config{kVirtiofsd, "auto", folder / "share"};
+};
+
+bool can_create(const std::string& path) {
+  int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
+template <typename F>
+ErrorKind kind_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.kind();
+  }
+  throw Error(ErrorKind::kInternal, "expected an error");
+}
+
+TEST_F(ShareTest, BindsFoldersAndFiles) {
+  EXPECT_EQ(in_child([&] {
+              auto share = start();
+              require(share->add("c1", "rootfs", folder / "data", false) == "c1/rootfs", "the relative path");
+              share->add("c1", "1", folder / "data/file", false);
+              require(read_file(folder / "share/c1/rootfs/file") == "hello", "the folder's file");
+              require(read_file(folder / "share/c1/1") == "hello", "the file");
+              require(can_create(folder / "share/c1/rootfs/new"), "a writable bind");
+              share->remove("c1");
+              require(!path_exists(folder / "share/c1"), "all gone");
+              require(path_exists(folder / "data/file"), "the source untouched");
+              share->remove("c1");  // again: nothing to do
+            }),
+            "");
+}
+
+TEST_F(ShareTest, ReadOnlyIsSoAllTheWayDown) {
+  EXPECT_EQ(in_child([&] {
+              auto share = start();
+              check(mount("tmpfs", (folder / "data/sub").c_str(), "tmpfs", 0, nullptr), "mount tmpfs");
+              share->add("c1", "ro", folder / "data", true);
+              require(!can_create(folder / "share/c1/ro/x") && errno == EROFS, "EROFS");
+              require(!can_create(folder / "share/c1/ro/sub/x") && errno == EROFS, "EROFS in a mount below");
+              require(can_create(folder / "data/sub/x"), "the source itself stays writable");
+              // What is mounted later does not come in, or it would be writable.
+              make_dirs(folder / "data/later");
+              check(mount("tmpfs", (folder / "data/later").c_str(), "tmpfs", 0, nullptr), "mount tmpfs");
+              require(!can_create(folder / "share/c1/ro/later/x"), "no later mount");
+            }),
+            "");
+}
+
+TEST_F(ShareTest, TheRootIsReadOnly) {
+  EXPECT_EQ(in_child([&] {
+              auto share = start();
+              require(!can_create(folder / "share/planted") && errno == EROFS, "EROFS");
+              require(rmdir((folder / "share").c_str()) != 0, "busy");
+            }),
+            "");
+}
+
+TEST_F(ShareTest, LeavesNothing) {
+  EXPECT_EQ(in_child([&] {
+              pid_t pid;
+              {
+                auto share = start();
+                pid = share->pid();
+                share->add("c1", "a", folder / "data", false);
+                share->add("c2", "b", folder / "data/file", true);
+                require(read_file("/proc/net/unix").find(config.folder) == std::string::npos,
+                        "no named socket");
+              }
+              require(kill(pid, 0) != 0, "virtiofsd gone");
+              require(read_file("/proc/self/mountinfo").find(config.folder) == std::string::npos, "no mount");
+              require(rmdir(config.folder.c_str()) == 0, "an empty folder");
+            }),
+            "");
+}
+
+TEST_F(ShareTest, BadNamesAndSources) {
+  EXPECT_EQ(
+      in_child([&] {
+        auto share = start();
+        for (const char* bad : {"", ".", "..", "a/b"}) {
+          require(kind_of([&] { share->add(bad, "n", folder.path, false); }) == ErrorKind::kInvalid,
+                  "container");
+          require(kind_of([&] { share->add("c", bad, folder.path, false); }) == ErrorKind::kInvalid, "name");
+          require(kind_of([&] { share->remove(bad); }) == ErrorKind::kInvalid, "remove");
+        }
+        require(kind_of([&] { share->add("c", "n", folder / "no", false); }) == ErrorKind::kNotFound,
+                "source");
+        share->add("c", "n", folder.path, false);
+        require(kind_of([&] { share->add("c", "n", folder.path, false); }) == ErrorKind::kExists, "twice");
+      }),
+      "");
+}
+
+TEST_F(ShareTest, TellsWhyVirtiofsdFailed) {
+  config.cache = "nonsense";
+  EXPECT_NE(in_child([&] {
+              auto share = start();
+              for (int i = 0; i < 100 && share->last_words().empty(); ++i) usleep(20000);
+              share->take_socket();
+            }).find("virtiofsd ended: exit code 1"),
+            std::string::npos);
+  config.virtiofsd = folder / "none";
+  EXPECT_NE(in_child([&] { start(); }).find("starting virtiofsd: exec "), std::string::npos);
+}
+
+}  // namespace
+}  // namespace husk::vm
