@@ -116,13 +116,17 @@ void NetlinkSocket::fail(std::string_view what, int errnum) const {
 }
 
 std::vector<std::vector<char>> NetlinkSocket::dump(int type, int family) {
+  return dump(type,
+              rtgenmsg{static_cast<unsigned char>(family)});  // does for every table when nothing is filtered
+}
+
+std::vector<std::vector<char>> NetlinkSocket::dump_all(int type,
+                                                       const std::function<NetlinkMessage()>& make) {
   for (int attempt = 0; attempt < kDumpAttempts; ++attempt) {
     std::vector<std::vector<char>> answers;
-    const rtgenmsg header{
-        static_cast<unsigned char>(family)};  // does for every table when nothing is filtered
-    const int errnum = send_and_receive(NetlinkMessage(type, NLM_F_DUMP, header), true, &answers);
+    const int errnum = send_and_receive(make(), true, &answers);
     if (errnum == 0) return answers;
-    if (errnum != EAGAIN) throw_errno(fmt::format("rtnetlink dump {}", type), errnum);
+    if (errnum != EAGAIN) fail(fmt::format("rtnetlink dump {}", type), errnum);
   }
   throw Error(ErrorKind::kTimeout, "rtnetlink: the tables keep changing while they are read");
 }

@@ -7,9 +7,11 @@
 #include <netlink/socket.h>
 
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace husk {
@@ -89,10 +91,17 @@ class NetlinkSocket {
   int try_request(const NetlinkMessage& message);
   // What request() throws, for an errno that try_request() has just returned.
   [[noreturn]] void fail(std::string_view what, int errnum) const;
-  // All answers to a dump request (NLM_F_DUMP is added), each a whole message with its nlmsghdr.
+  // All answers to a dump request, each a whole message with its nlmsghdr.
   std::vector<std::vector<char>> dump(int type, int family);
+  // The same with the header that narrows it down.
+  template <typename Header>
+  std::vector<std::vector<char>> dump(int type, const Header& header) requires
+      std::is_trivially_copyable_v<Header> && std::is_class_v<Header> {
+    return dump_all(type, [&] { return NetlinkMessage(type, NLM_F_DUMP, header); });
+  }
 
  private:
+  std::vector<std::vector<char>> dump_all(int type, const std::function<NetlinkMessage()>& make);
   int send_and_receive(const NetlinkMessage& message, bool dump, std::vector<std::vector<char>>* answers);
 
   struct Free {

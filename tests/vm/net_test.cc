@@ -228,6 +228,17 @@ TEST(Splice, SomebodyElsesQdiscIsRefusedAndNothingIsLeft) {
   }
 }
 
+TEST(Splice, UnspliceLeavesSomebodyElsesFilters) {
+  with_world([](World& world) {
+    world.add_pair("eth0", "peer0");
+    const std::string filter =
+        "tc filter add dev eth0 parent ffff: protocol all u32 match u32 0 0 flowid 1:1";
+    EXPECT_EQ(world.in_container("tc qdisc add dev eth0 ingress; " + filter), "");
+    unsplice(world.container.get(), {"eth0"});
+    EXPECT_TRUE(has_ingress(world, "eth0"));
+  });
+}
+
 TEST(Splice, WhatIsNotANamespace) {
   const UniqueFd null = open_file("/dev/null", O_RDONLY);
   EXPECT_THROW(splice_namespace(null.get()), Error);

@@ -18,7 +18,7 @@ namespace husk::vm {
 namespace {
 
 constexpr uint32_t kIngressHandle = 0xffff0000;  // "ffff:", the kernel knows no other for ingress
-constexpr uint32_t kPriority = 1;
+constexpr uint32_t kPriority = 0x6875;           // also the mark by which husk knows its own filter again
 constexpr int kFirstAction = 1;
 
 NetlinkMessage qdisc(int type, int flags, int index) {
@@ -77,6 +77,21 @@ NetlinkMessage u32_filter(int from, int to) {
   return message;
 }
 
+bool only_others_filters(NetlinkSocket& socket, int index) {
+  tcmsg header{};
+  header.tcm_family = AF_UNSPEC;
+  header.tcm_ifindex = index;
+  header.tcm_parent = kIngressHandle;
+  bool any = false;
+  for (auto& bytes : socket.dump(RTM_GETTFILTER, header)) {
+    const NetlinkReply<tcmsg, TCA_MAX> reply(bytes);
+    if (!reply.valid() || reply.header().tcm_ifindex != index) continue;
+    if (TC_H_MAJ(reply.header().tcm_info) >> 16 == kPriority) return false;
+    any = true;
+  }
+  return any;
+}
+
 }  // namespace
 
 void add_ingress(NetlinkSocket& socket, int index, const std::string& name) {
@@ -101,6 +116,7 @@ void redirect_ingress(NetlinkSocket& socket, int from, int to) {
 }
 
 int remove_ingress(NetlinkSocket& socket, int index) {
+  if (only_others_filters(socket, index)) return 0;
   const int errnum = socket.try_request(qdisc(RTM_DELQDISC, 0, index));
   // The kernel says ENOENT, or EINVAL for a handle it does not know; ENODEV: the interface has gone
   // meanwhile.

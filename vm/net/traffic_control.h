@@ -12,7 +12,9 @@ namespace husk::vm {
 void add_ingress(NetlinkSocket& socket, int index, const std::string& name);
 // Redirects what comes in at `from` to go out at `to`. Needs add_ingress(from).
 void redirect_ingress(NetlinkSocket& socket, int from, int to);
-// Takes the ingress qdisc off, its filters with it; that there is none is fine. Returns an errno or 0.
+// Takes the ingress qdisc off, its filter with it; that there is none is fine. One whose filters are all
+// somebody else's, and any clsact one, stays. Returns an errno or 0; throws when the filters cannot be
+// listed.
 int remove_ingress(NetlinkSocket& socket, int index);
 
 }  // namespace husk::vm
