@@ -1,5 +1,6 @@
-// The parent's view of husk-init: a container's first process, or one that joins it, held at a gate until start().
-// Used by the agent in the guest and by the backend without a VM on the host; safe to use in a process with threads.
+// The parent's view of husk-init: a container's first process, or one that joins it, held at a gate until
+// start(). Used by the agent in the guest and by the backend without a VM on the host; safe to use in a
+// process with threads.
 #pragma once
 
 #include <map>
@@ -19,13 +20,13 @@ struct StdioFds {
 
 struct CreateRequest {
   std::string id;
-  // As the spec has it, but: paths of mounts' sources, of root and of namespaces are this kernel's, and only the hooks
-  // that run here are in it.
+  // As the spec has it, but: paths of mounts' sources, of root and of namespaces are this kernel's, and only
+  // the hooks that run here are in it.
   spec::Config config;
-  std::string rootfs;       // absolute
-  std::string bundle;       // for the state that startContainer hooks get
-  std::string cgroup;       // absolute path of the cgroup v2 folder to be born in; empty: stay
-  bool no_pivot = false;    // MS_MOVE and chroot instead of pivot_root
+  std::string rootfs;     // absolute
+  std::string bundle;     // for the state that startContainer hooks get
+  std::string cgroup;     // absolute path of the cgroup v2 folder to be born in; empty: stay
+  bool no_pivot = false;  // MS_MOVE and chroot instead of pivot_root
   bool no_new_keyring = false;
   std::vector<int> preserve_fds;  // become 3, 4, … in the container
 };
@@ -34,28 +35,33 @@ struct ExecRequest {
   spec::Process process;
   // The container's config: namespaces it has, seccomp, personality.
   spec::Config config;
-  pid_t target = -1;        // the container's init: its namespaces are joined
-  std::string cgroup;       // as above
+  pid_t target = -1;   // the container's init: its namespaces are joined
+  std::string cgroup;  // as above
   std::vector<int> preserve_fds;
+  std::string id;  // the container's: its session keyring is joined; empty: none is
+  bool no_new_keyring = false;
 };
 
 class InitProcess {
  public:
-  // Spawns `program` (husk-init) and waits until it stands at the gate: namespaces, mounts, … done; everything but
-  // startContainer hooks and exec. Throws what went wrong there, with husk-init's own words and errno; then nothing
-  // of it is left. The final process is a child of the calling process (the helper stages are reaped here).
+  // Spawns `program` (husk-init) and waits until it stands at the gate: namespaces, mounts, … done;
+  // everything but startContainer hooks and exec. Throws what went wrong there, with husk-init's own words
+  // and errno; then nothing of it is left. The final process is a child of the calling process (the helper
+  // stages are reaped here).
   static InitProcess create(const std::string& program, const CreateRequest& request, const StdioFds& stdio);
   static InitProcess exec(const std::string& program, const ExecRequest& request, const StdioFds& stdio);
 
   pid_t pid() const { return child_.pid; }
   int pidfd() const { return child_.pidfd.get(); }
-  // With process.terminal: the master of a pty of the container's own devpts; its size is process.consoleSize.
+  // With process.terminal: the master of a pty of the container's own devpts; its size is
+  // process.consoleSize.
   UniqueFd take_console() { return std::move(console_); }
   // The caller takes over reaping.
   Child take_child() { return std::move(child_); }
 
-  // Opens the gate; returns once exec(2) has succeeded, or throws. Errors of exec carry runc's words ("exec: \"foo\":
-  // executable file not found in $PATH", "… permission denied"), from which Docker makes 127 and 126.
+  // Opens the gate; returns once exec(2) has succeeded, or throws. Errors of exec carry runc's words ("exec:
+  // \"foo\": executable file not found in $PATH", "… permission denied"), from which Docker makes 127 and
+  // 126.
   void start();
 
  private:
@@ -64,8 +70,9 @@ class InitProcess {
   UniqueFd console_;
 };
 
-// What cmd/husk-init's main calls: argv[1] is "create" or "exec"; fd 3 is the control socket (SOCK_SEQPACKET), the first
-// message on it the request as JSON. Returns the exit code of a helper stage; the final stage never returns.
+// What cmd/husk-init's main calls: argv[1] is "create" or "exec"; fd 3 is the control socket
+// (SOCK_SEQPACKET), the first message on it the request as JSON. Returns the exit code of a helper stage; the
+// final stage never returns.
 int init_main(int argc, char** argv);
 
 }  // namespace husk

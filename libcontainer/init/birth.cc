@@ -1,0 +1,79 @@
+#include "libcontainer/init/birth.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <exception>
+
+namespace husk {
+namespace {
+
+// The newborn waits for one byte; EOF means that stage 1 failed.
+[[noreturn]] void live(InitRequest& r, UniqueFd wait, const std::function<void()>& child) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  char go;
+  if (read(wait.get(), &go, 1) != 1) _exit(1);
+  wait.reset();
+  try {
+    child();
+  } catch (const Error& e) {
+    send_error(r, e);
+  } catch (const std::exception& e) {
+    send_error(r, Error(ErrorKind::kInternal, e.what()));
+  }
+  _exit(1);
+}
+
+pid_t clone_once(int flags, int cgroup, int& pidfd) {
+  clone_args args{};
+  args.flags = static_cast<unsigned>(flags) | CLONE_PARENT | CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
+  if (cgroup >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<uint64_t>(cgroup);
+  }
+  return static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
+}
+
+}  // namespace
+
+UniqueFd open_cgroup(const std::string& path) {
+  return path.empty() ? UniqueFd() : open_file(path, O_RDONLY | O_DIRECTORY);
+}
+
+void give_birth(InitRequest& r, int flags, UniqueFd cgroup, const std::function<void(pid_t)>& complete,
+                const std::function<void()>& child) {
+  auto [wait, go] = make_pipe();
+  int pidfd = -1;
+  bool moved = static_cast<bool>(cgroup);
+  pid_t pid = clone_once(flags, cgroup.get(), pidfd);
+  if (pid < 0 && moved) {  // a kernel or a permission that only knows the old way
+    moved = false;
+    pid = clone_once(flags, -1, pidfd);
+  }
+  check(pid, "clone3");
+  if (pid == 0) {
+    go.reset();
+    live(r, std::move(wait), child);
+  }
+  UniqueFd owned(pidfd);
+  try {
+    if (cgroup && !moved)
+      write_all(open_at(cgroup.get(), "cgroup.procs", O_WRONLY).get(), std::to_string(pid),
+                "joining " + r.cgroup);
+    complete(pid);
+  } catch (...) {
+    kill(pid, SIGKILL);
+    send_pid(r, pid, owned.get());  // it is our parent's child: only the parent can reap it
+    throw;
+  }
+  send_pid(r, pid, owned.get());
+  write_all(go.get(), "1", "waking the new process");
+}
+
+}  // namespace husk

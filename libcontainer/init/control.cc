@@ -1,0 +1,96 @@
+#include "libcontainer/init/control.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "spec/codec.h"
+
+namespace husk {
+namespace {
+
+// By pread: the fd's position is shared with whoever else holds it.
+std::string read_memfd(int fd) {
+  struct stat st;
+  check(fstat(fd, &st), "stat of the request");
+  std::string text(static_cast<size_t>(st.st_size), 0);
+  size_t done = 0;
+  while (done < text.size()) {
+    ssize_t n = pread(fd, text.data() + done, text.size() - done, static_cast<off_t>(done));
+    if (check(n, "reading the request") == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  return text;
+}
+
+UniqueFd write_memfd(const std::string& data) {
+  UniqueFd fd(check(memfd_create("husk", MFD_CLOEXEC), "memfd_create"));
+  write_all(fd.get(), data, "writing a memfd");
+  return fd;
+}
+
+}  // namespace
+
+const spec::Linux& InitRequest::linux_() const {
+  static const spec::Linux kNone;
+  return config.linux_ ? *config.linux_ : kNone;
+}
+
+bool receive_request(InitRequest& r) {
+  // High enough to be out of the way of anything a container may ask to have preserved.
+  r.control = UniqueFd(check(fcntl(kControlFd, F_DUPFD_CLOEXEC, 200), "dup of the control socket"));
+  Message m;
+  if (!receive_message(r.control.get(), m, std::chrono::milliseconds(-1))) return false;
+  r.preserved = m.body.at("preserved").get<int>();
+  // Only now: fd 3 kept what came with the message from landing between the preserved ones.
+  for (int i = 0; i < r.preserved; ++i)
+    check(dup2(kFirstPreservedFd + i, kControlFd + i), "dup of a preserved fd");
+  close(kControlFd + r.preserved);
+  r.id = m.body.value("id", "");
+  r.rootfs = m.body.value("rootfs", "");
+  r.bundle = m.body.value("bundle", "");
+  r.cgroup = m.body.value("cgroup", "");
+  r.no_pivot = m.body.value("no_pivot", false);
+  r.no_new_keyring = m.body.value("no_new_keyring", false);
+  r.join_flags = m.body.value("join_flags", 0);
+  size_t fd = 0;
+  r.config = spec::decode_config(read_memfd(m.fds.at(fd++).get()));
+  if (m.body.value("seccomp", false)) r.seccomp = read_memfd(m.fds.at(fd++).get());
+  if (m.body.value("target", false)) r.target = std::move(m.fds.at(fd++));
+  if (!r.config.process) throw Error(ErrorKind::kInvalid, "config has no process");
+  return true;
+}
+
+void send_pid(const InitRequest& r, pid_t pid, int pidfd) {
+  send_message(r.control.get(), {{"pid", pid}}, {pidfd});
+}
+
+void send_ready(const InitRequest& r, int console) {
+  Json body = {
+      {"ready", true}, {"console", console >= 0}, {"seccomp", r.seccomp_is_new}, {"warnings", r.warnings}};
+  std::vector<int> fds;
+  if (console >= 0) fds.push_back(console);
+  UniqueFd filter;
+  if (r.seccomp_is_new) {
+    filter = write_memfd(r.seccomp);
+    fds.push_back(filter.get());
+  }
+  send_message(r.control.get(), body, fds);
+}
+
+void wait_for_start(const InitRequest& r) {
+  Message m;
+  if (!receive_message(r.control.get(), m, std::chrono::milliseconds(-1)) || !m.body.contains("start"))
+    _exit(1);
+}
+
+void send_error(const InitRequest& r, const Error& error) noexcept {
+  try {
+    send_message(r.control.get(), error_to_json(error));
+  } catch (const Error&) {
+    // Nobody listens any more.
+  }
+}
+
+}  // namespace husk

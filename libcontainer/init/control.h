@@ -1,0 +1,44 @@
+// What husk-init and its parent say to one another over fd 3. Internal to this folder.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "libcontainer/base/message.h"
+#include "spec/config.h"
+
+namespace husk {
+
+inline constexpr int kControlFd = 3;
+inline constexpr int kFirstPreservedFd = 4;  // as spawned; they move down by one in the container
+
+// A request as husk-init sees it. create and exec share it: what does not apply is empty.
+struct InitRequest {
+  UniqueFd control;
+  std::string id;
+  spec::Config config;  // exec: process, and of linux namespaces, seccomp, personality
+  std::string rootfs, bundle, cgroup;
+  bool no_pivot = false, no_new_keyring = false;
+  int preserved = 0;            // fds 3 … 3 + preserved - 1 are the container's
+  UniqueFd target;              // exec: pidfd of the container's init
+  int join_flags = 0;           // exec: CLONE_NEW…
+  std::string seccomp;          // the compiled filter
+  bool seccomp_is_new = false;  // compiled here: the parent wants it for the next ones
+  std::vector<std::string> warnings;
+
+  const spec::Process& process() const { return *config.process; }
+  // Empty where the config has no "linux".
+  const spec::Linux& linux_() const;
+};
+
+// Takes fd 3 and the preserved fds to their places, receives the first message. False: the parent is gone.
+bool receive_request(InitRequest& request);
+// {"pid"} with the final process's pidfd.
+void send_pid(const InitRequest& request, pid_t pid, int pidfd);
+// {"ready"}: we stand at the gate; with the console's master and the new filter, if there are such.
+void send_ready(const InitRequest& request, int console);
+// Waits for {"start"}; ends the process when the parent has given up.
+void wait_for_start(const InitRequest& request);
+void send_error(const InitRequest& request, const Error& error) noexcept;
+
+}  // namespace husk

@@ -1,0 +1,170 @@
+// The birth of a container's first process. The sync protocol, over one SOCK_SEQPACKET socket:
+//
+//   parent (agent, host backend)        stage 1 (husk-init)              stage 2 (becomes the user's process)
+//   ----------------------------        -------------------              ------------------------------------
+//   spawn, request + config ───────────► joins namespaces with paths
+//                                        clone3(CLONE_PARENT, NEW…) ────► waits on a pipe
+//                                        uid/gid maps, cgroup
+//   ◄──────────── {"pid"} + pidfd ─────  wakes it ───────────────────────► mounts, root, user, capabilities …
+//   reaps stage 1 ◄───────────────────── exits 0                          looks args[0] up
+//   ◄──────────────────────────────────────── {"ready"} + console, filter ─
+//   create() returns                                                      waits: EOF → exits
+//   start(): {"start"} ──────────────────────────────────────────────────► startContainer hooks, filter,
+//   execve ◄──────────────────────────────────── EOF (close-on-exec): it runs ────
+//
+// Either stage may say {"error"} instead of its next word.
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "libcontainer/base/file.h"
+#include "libcontainer/init/birth.h"
+#include "libcontainer/init/process_setup.h"
+#include "libcontainer/linux/attributes.h"
+#include "libcontainer/linux/devices.h"
+#include "libcontainer/linux/hooks.h"
+#include "libcontainer/linux/mounts.h"
+#include "libcontainer/linux/namespaces.h"
+#include "libcontainer/linux/rootfs.h"
+#include "libcontainer/linux/sysctl.h"
+#include "libcontainer/linux/user.h"
+#include "spec/codec.h"
+
+namespace husk {
+namespace {
+
+using spec::NamespaceType;
+
+const spec::Namespace* find(const InitRequest& r, NamespaceType type) {
+  return r.linux_().find_namespace(type);
+}
+bool is_new(const InitRequest& r, NamespaceType type) {
+  const spec::Namespace* ns = find(r, type);
+  return ns && ns->path.empty();
+}
+
+// Namespaces that clone3 makes. Not the cgroup's, which takes the cgroup it is made in as its root, nor
+// time's, whose clocks have to be set before somebody lives there. A mount namespace always: the rootfs is
+// never entered without one.
+int clone_flags(const InitRequest& r) {
+  int flags = new_namespace_flags(r.linux_().namespaces) & ~(CLONE_NEWCGROUP | CLONE_NEWTIME);
+  if (!find(r, NamespaceType::kMount)) flags |= CLONE_NEWNS;
+  return flags;
+}
+
+void enter_cgroup_namespace(const InitRequest& r) {
+  if (is_new(r, NamespaceType::kCgroup)) check(unshare(CLONE_NEWCGROUP), "making a cgroup namespace");
+}
+
+void join_keyring(const InitRequest& r) {
+  if (!r.no_new_keyring) join_session_keyring("_ses." + r.id);
+}
+
+void set_host_names(const InitRequest& r) {
+  const std::string &host = r.config.hostname, &domain = r.config.domainname;
+  if (!find(r, NamespaceType::kUts)) return;  // never the names of whoever runs us
+  if (!host.empty()) check(sethostname(host.c_str(), host.size()), "setting the hostname");
+  if (!domain.empty()) check(setdomainname(domain.c_str(), domain.size()), "setting the domainname");
+}
+
+void make_mounts(const InitRequest& r, const Root& root) {
+  MountContext context;
+  context.cgroup_namespace = find(r, NamespaceType::kCgroup) != nullptr;
+  context.cgroup = r.cgroup;
+  for (const spec::Mount& mount : r.config.mounts) apply_mount(root, mount, context);
+}
+
+// A /dev that comes from outside by a bind mount is complete, and not ours to write to.
+void fill_dev(const InitRequest& r, const Root& root) {
+  for (const spec::Mount& mount : r.config.mounts)
+    if (clean_path(mount.destination) == "/dev" && parse_mount_options(mount).bind) return;
+  make_devices(root, r.linux_().devices, find(r, NamespaceType::kUser) != nullptr);
+  link_default_devices(root);
+}
+
+Terminal open_console(const InitRequest& r, const Root& root) {
+  if (!r.process().terminal) return {};
+  Terminal terminal = open_terminal(root, r.process().console_size);
+  mount_console(root, terminal);
+  attach_terminal(terminal);
+  return terminal;
+}
+
+void seal_rootfs(const InitRequest& r, const Root& root) {
+  seal_mounts(root, r.config.mounts);
+  make_paths_readonly(root, r.linux_().readonly_paths);
+  mask_paths(root, r.linux_().masked_paths);
+  if (r.config.root && r.config.root->readonly) make_rootfs_readonly(root);
+}
+
+std::string state_text(const InitRequest& r, const char* status) {
+  spec::State state;
+  state.id = r.id;
+  state.status = status;
+  state.pid = getpid();
+  state.bundle = r.bundle;
+  state.annotations = r.config.annotations;
+  return spec::encode_state(state).dump();
+}
+
+void warn_about_labels(InitRequest& r) {
+  if (!r.process().apparmor_profile.empty()) r.warnings.push_back("process.apparmorProfile is ignored");
+  if (!r.process().selinux_label.empty()) r.warnings.push_back("process.selinuxLabel is ignored");
+  if (!r.linux_().mount_label.empty()) r.warnings.push_back("linux.mountLabel is ignored");
+}
+
+[[noreturn]] void stage2(InitRequest& r) {
+  // Who we are.
+  if (find(r, NamespaceType::kUser)) become_namespace_root();
+  umask(0);
+  enter_cgroup_namespace(r);
+  setsid();
+  join_keyring(r);
+  set_host_names(r);
+  if (is_new(r, NamespaceType::kNetwork)) bring_up_loopback();
+  apply_sysctls(r.linux_().sysctl);
+  prepare_seccomp(r);
+  warn_about_labels(r);
+
+  // What we see.
+  prepare_rootfs(r.rootfs, r.linux_().rootfs_propagation);
+  Root root(r.rootfs);
+  make_mounts(r, root);
+  fill_dev(r, root);
+  root.make_dirs(r.process().cwd);
+  Terminal terminal = open_console(r, root);
+  run_hooks(r.config.hooks.create_container, state_text(r, "creating"));
+  seal_rootfs(r, root);
+  switch_root(root, r.no_pivot, r.linux_().rootfs_propagation);
+
+  // What we become.
+  Program program = become_process(r);
+  stand_at_gate(r, terminal);
+  run_hooks(r.config.hooks.start_container, state_text(r, "created"));
+  execute(r, program);
+}
+
+}  // namespace
+
+int create_stage1(InitRequest& r) {
+  if (r.rootfs.empty()) throw Error(ErrorKind::kInvalid, "no rootfs");
+  UniqueFd cgroup = open_cgroup(r.cgroup);
+  apply_outer_attributes(r);
+  std::vector<NamespaceFd> joined = open_namespaces(r.linux_().namespaces);
+  join_namespaces(joined);
+  if (is_new(r, NamespaceType::kTime)) make_time_namespace(r.linux_().time_offsets);
+  give_birth(
+      r, clone_flags(r), std::move(cgroup),
+      [&](pid_t pid) {
+        if (is_new(r, NamespaceType::kUser))
+          write_id_maps(pid, r.linux_().uid_mappings, r.linux_().gid_mappings);
+      },
+      [&] { stage2(r); });
+  return 0;
+}
+
+}  // namespace husk

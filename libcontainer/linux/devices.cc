@@ -1,0 +1,86 @@
+#include "libcontainer/linux/devices.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/file.h"
+#include "libcontainer/linux/mounts.h"
+
+namespace husk {
+namespace {
+
+mode_t type_bits(const std::string& type) {
+  if (type == "c" || type == "u") return S_IFCHR;
+  if (type == "b") return S_IFBLK;
+  if (type == "p") return S_IFIFO;
+  throw Error(ErrorKind::kInvalid, "unknown device type \"" + printable(type) + "\"");
+}
+
+void bind_device(const Root& root, const spec::Device& device) {
+  UniqueFd tree = clone_mount(AT_FDCWD, device.path, false);
+  attach_mount(tree.get(), root.make_file(device.path).get());
+}
+
+void make_device(const Root& root, const spec::Device& device) {
+  std::string path = clean_path(device.path), name = base_name(path);
+  UniqueFd dir = root.make_dirs(dir_name(path));
+  mode_t mode = device.file_mode.value_or(0666) & 07777;
+  if (mknodat(dir.get(), name.c_str(), type_bits(device.type) | mode,
+              makedev(static_cast<unsigned>(device.major), static_cast<unsigned>(device.minor))) != 0) {
+    if (errno == EEXIST) return;
+    if (errno != EPERM) throw_errno("mknod");
+    bind_device(root, device);
+    return;
+  }
+  check(
+      fchownat(dir.get(), name.c_str(), device.uid.value_or(0), device.gid.value_or(0), AT_SYMLINK_NOFOLLOW),
+      "chown");
+  check(fchmodat(dir.get(), name.c_str(), mode, 0), "chmod");  // what a default ACL or umask took away
+}
+
+}  // namespace
+
+std::vector<spec::Device> default_devices() {
+  struct Row {
+    const char* path;
+    int64_t major, minor;
+  };
+  static constexpr Row kRows[] = {{"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
+                                  {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0}};
+  std::vector<spec::Device> out;
+  for (const Row& r : kRows) {
+    spec::Device device;
+    device.path = r.path;
+    device.type = "c";
+    device.major = r.major;
+    device.minor = r.minor;
+    out.push_back(device);
+  }
+  return out;
+}
+
+void make_devices(const Root& root, const std::vector<spec::Device>& devices, bool bind) {
+  std::vector<spec::Device> all = devices;
+  for (const spec::Device& device : default_devices()) {
+    bool named = false;
+    for (const spec::Device& other : devices) named = named || other.path == device.path;
+    if (!named) all.push_back(device);
+  }
+  for (const spec::Device& device : all) {
+    // The terminal's own nodes are made by devpts and by the console.
+    if (device.path == "/dev/ptmx" || device.path == "/dev/console") continue;
+    with_context("making device " + printable(device.path), [&] {
+      if (bind)
+        bind_device(root, device);
+      else
+        make_device(root, device);
+    });
+  }
+}
+
+}  // namespace husk

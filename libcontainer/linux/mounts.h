@@ -1,0 +1,59 @@
+// The mounts of a container: the option table of the spec, and how one mount is made below a root that is not
+// trusted.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "libcontainer/base/root.h"
+#include "spec/config.h"
+
+namespace husk {
+
+// spec::Mount::options, sorted out.
+struct MountOptions {
+  unsigned long flags = 0;                // MS_…, for a new file system
+  uint64_t attr_set = 0, attr_clear = 0;  // MOUNT_ATTR_…, for a bind mount
+  uint64_t rec_set = 0, rec_clear = 0;    // the same, for it and all below (rro …)
+  unsigned long propagation = 0;          // MS_PRIVATE …, 0: as it comes
+  bool propagation_recursive = false;
+  bool bind = false, recursive = false;  // recursive: rbind
+  bool tmpcopyup = false;
+  bool idmap = false, idmap_recursive = false;
+  std::string data;  // what the file system itself understands, joined by commas
+};
+
+MountOptions parse_mount_options(const spec::Mount& mount);
+
+// What a mount has to know of its container.
+struct MountContext {
+  bool cgroup_namespace = false;  // we are in a cgroup namespace of the container's own
+  std::string cgroup;             // its cgroup v2 folder, "" unknown
+};
+
+// Makes one mount, its destination walked below `root` and made where it is missing. Refuses what would hide
+// /proc. A tmpfs with "ro" stays writable until seal_mounts(), because devices and mount points are still
+// made in it.
+void apply_mount(const Root& root, const spec::Mount& mount, const MountContext& context);
+void seal_mounts(const Root& root, const std::vector<spec::Mount>& mounts);
+
+// --- the parts, for rootfs.cc, devices.cc, terminal.cc
+// ------------------------------------------------------------- A detached copy of the mount(s) at path
+// (relative to dir; empty: dir itself).
+UniqueFd clone_mount(int dir, const std::string& path, bool recursive);
+// Puts a detached mount at `target` (O_PATH).
+void attach_mount(int mount, int target);
+// mount_setattr(2) on the mount that fd stands on.
+void set_mount_attributes(int fd, uint64_t set, uint64_t clear, unsigned long propagation, bool recursive);
+// cgroup and cgroup2, see mount_cgroup.cc.
+void apply_cgroup_mount(const Root& root, const spec::Mount& mount, const MountOptions& options,
+                        const MountContext& context);
+// bind(2)-style: source → destination below root, with the options' attributes.
+void apply_bind_mount(const Root& root, const std::string& source, const spec::Mount& mount,
+                      const MountOptions& options);
+// A new file system at target.
+void mount_new(const std::string& source, int target, const std::string& type, unsigned long flags,
+               const std::string& data);
+
+}  // namespace husk

@@ -1,0 +1,529 @@
+#include "libcontainer/init/init_process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/file.h"
+#include "tests/init/container_fixture.h"
+
+namespace husk::test {
+namespace {
+
+using spec::NamespaceType;
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+// A child that nobody has reaped: there must be none after any test.
+bool no_children() {
+  return waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
+}
+
+class InitProcessTest : public ContainerTest {
+ protected:
+  void TearDown() override {
+    ContainerTest::TearDown();
+    EXPECT_TRUE(no_children());
+  }
+};
+
+TEST_F(InitProcessTest, RunsTrue) {
+  Result r = run(request({"true"}));
+  EXPECT_EQ(r.exit.code, 0);
+  EXPECT_EQ(r.out + r.err, "");
+}
+
+TEST_F(InitProcessTest, ReportsExitCodeAndSignal) {
+  EXPECT_EQ(run(script("exit 7")).exit.code, 7);
+  EXPECT_EQ(run(script("exec sleep 0; kill -9 $$")).exit.code, 0);
+}
+
+TEST_F(InitProcessTest, WritesToPipes) {
+  Result r = run(script("echo out; echo err >&2"));
+  EXPECT_EQ(r.out, "out\n");
+  EXPECT_EQ(r.err, "err\n");
+}
+
+TEST_F(InitProcessTest, StartsOnlyAtStart) {
+  CreateRequest r = script("echo started > /tmp/mark");
+  InitProcess p = InitProcess::create(husk_init(), r, {});
+  EXPECT_FALSE(path_exists(rootfs_ + "/tmp/mark"));
+  p.start();
+  EXPECT_THROW(p.start(), Error);
+  EXPECT_EQ(wait_child(p.take_child(), std::chrono::seconds(10)).code, 0);
+  EXPECT_TRUE(path_exists(rootfs_ + "/tmp/mark"));
+}
+
+TEST_F(InitProcessTest, HasNamespacesOfItsOwn) {
+  EXPECT_EQ(
+      output(script("hostname; echo $$; ls /proc | grep -c '^[0-9]*$'; ip link | grep -c ': lo: .*UP'")),
+      "box\n1\n3\n1\n");
+}
+
+TEST_F(InitProcessTest, SeesOnlyItsRoot) {
+  EXPECT_EQ(output(script(
+                "ls /; ls -d /../..; cat /proc/self/mounts | wc -l >/dev/null; grep -c vda /proc/mounts")),
+            "bin\ndev\netc\nhome\nproc\nsys\ntmp\n/../..\n1\n");
+}
+
+TEST_F(InitProcessTest, HasOnlyItsFds) {
+  EXPECT_EQ(output(script("exec ls /proc/self/fd")), "0\n1\n2\n3\n");
+}
+
+TEST_F(InitProcessTest, PreservesFds) {
+  auto [read_end, write_end] = make_pipe();
+  write_all(write_end.get(), "kept", "write");
+  write_end.reset();
+  CreateRequest r = script("cat <&4; ls /proc/self/fd | wc -l");
+  UniqueFd other = open_file("/dev/null", O_RDONLY);
+  r.preserve_fds = {other.get(), read_end.get()};
+  EXPECT_EQ(output(r), "kept6\n");
+}
+
+TEST_F(InitProcessTest, HasExactlyItsCapabilities) {
+  std::string status = output(script("grep -E 'Cap|NoNewPrivs' /proc/self/status"));
+  EXPECT_TRUE(contains(status, "CapPrm:\t00000000000004e1")) << status;
+  EXPECT_TRUE(contains(status, "CapEff:\t00000000000004e1")) << status;
+  EXPECT_TRUE(contains(status, "CapBnd:\t00000000000004e1")) << status;
+  EXPECT_TRUE(contains(status, "CapInh:\t0000000000000000")) << status;
+  EXPECT_TRUE(contains(status, "NoNewPrivs:\t0")) << status;
+}
+
+TEST_F(InitProcessTest, KeepsAmbientCapabilitiesOverSetuid) {
+  CreateRequest r = script("grep Cap /proc/self/status");
+  r.config.process->user.uid = 1000;
+  spec::Capabilities& caps = *r.config.process->capabilities;
+  caps.inheritable = caps.ambient = {"CAP_NET_BIND_SERVICE"};
+  std::string status = output(r);
+  EXPECT_TRUE(contains(status, "CapEff:\t0000000000000400")) << status;
+  EXPECT_TRUE(contains(status, "CapAmb:\t0000000000000400")) << status;
+  r.config.process->capabilities.reset();
+  EXPECT_TRUE(contains(output(r), "CapBnd:\t0000000000000000"));
+}
+
+TEST_F(InitProcessTest, SetsUserGroupsUmaskAndHome) {
+  CreateRequest r = script("id -u; id -g; id -G; umask; echo $HOME");
+  EXPECT_EQ(output(r), "0\n0\n0\n0022\n/root\n");
+  spec::User& user = r.config.process->user;
+  user.uid = user.gid = 1000;
+  user.additional_gids = {5, 6};
+  user.umask = 0077;
+  EXPECT_EQ(output(r), "1000\n1000\n1000 5 6\n0077\n/home/user\n");
+  user.uid = 4711;
+  EXPECT_TRUE(contains(output(r), "\n/\n"));
+  r.config.process->env.push_back("HOME=/x");
+  EXPECT_TRUE(contains(output(r), "\n/x\n"));
+}
+
+TEST_F(InitProcessTest, UserMayReopenItsStdout) {
+  CreateRequest r = script("echo again > /dev/stdout");
+  r.config.process->user.uid = 1000;
+  EXPECT_EQ(output(r), "again\n");
+}
+
+TEST_F(InitProcessTest, AppliesNoNewPrivilegesAndSeccomp) {
+  for (bool nnp : {false, true}) {
+    CreateRequest r = script("grep -E 'NoNewPrivs|Seccomp:' /proc/self/status; mkdir /tmp/x; chmod 1 /tmp");
+    r.config.process->no_new_privileges = nnp;
+    spec::Seccomp& s = r.config.linux_->seccomp.emplace();
+    s.default_action = "SCMP_ACT_ALLOW";
+    s.syscalls.push_back({{"mkdir", "mkdirat", "no_such_call"}, "SCMP_ACT_ERRNO", 28, {}});
+    s.syscalls.push_back({{"chmod", "fchmodat"}, "SCMP_ACT_ERRNO", {}, {}});
+    for (int round = 0; round < 2; ++round) {  // the second takes the filter from the cache
+      Result result = run(r);
+      EXPECT_EQ(result.out, std::string("NoNewPrivs:\t") + (nnp ? "1" : "0") + "\nSeccomp:\t2\n");
+      EXPECT_TRUE(contains(result.err, "No space left on device")) << result.err;
+      EXPECT_TRUE(contains(result.err, "Operation not permitted")) << result.err;
+    }
+  }
+}
+
+TEST_F(InitProcessTest, RefusesSeccompNotify) {
+  CreateRequest r = request({"true"});
+  spec::Seccomp& s = r.config.linux_->seccomp.emplace();
+  s.default_action = "SCMP_ACT_ALLOW";
+  s.syscalls.push_back({{"mkdir"}, "SCMP_ACT_NOTIFY", {}, {}});
+  EXPECT_TRUE(contains(failure(r), "SCMP_ACT_NOTIFY is not supported"));
+}
+
+TEST_F(InitProcessTest, SetsLimitsAndSysctls) {
+  CreateRequest r =
+      script("ulimit -n; ulimit -c; cat /proc/sys/net/ipv4/ip_forward /proc/self/oom_score_adj");
+  r.config.process->rlimits = {{"RLIMIT_NOFILE", 512, 256}, {"RLIMIT_CORE", 0, 0}};
+  r.config.process->oom_score_adj = 321;
+  r.config.linux_->sysctl = {{"net.ipv4.ip_forward", "1"}};
+  EXPECT_EQ(output(r), "256\n0\n1\n321\n");
+}
+
+TEST_F(InitProcessTest, SetsSchedulerAndPersonality) {
+  CreateRequest r = script("uname -m; grep policy /proc/self/sched");
+  r.config.process->scheduler.emplace().policy = "SCHED_BATCH";
+  r.config.linux_->personality.emplace().domain = "LINUX32";
+  std::string text = output(r);
+  EXPECT_TRUE(contains(text, "i686")) << text;
+}
+
+TEST_F(InitProcessTest, MasksAndProtectsPaths) {
+  Result r = run(script(
+      "wc -c < /proc/interrupts; ls -A /sys/firmware; echo 1 > /proc/sys/kernel/domainname; touch /sys/x"));
+  EXPECT_EQ(r.out, "0\n") << r.err;
+  EXPECT_TRUE(contains(r.err, "domainname: Read-only file system")) << r.err;
+  EXPECT_TRUE(contains(r.err, "/sys/x: Read-only file system")) << r.err;
+}
+
+TEST_F(InitProcessTest, MaskedSymlinkDoesNotLeadOut) {
+  make_dirs(dir_ + "/outside");
+  write_file(dir_ + "/outside/file", "seen", true);
+  ASSERT_EQ(symlink((dir_ + "/outside/file").c_str(), (rootfs_ + "/link").c_str()), 0);
+  CreateRequest r = script("true");
+  r.config.linux_->masked_paths.push_back("/link");
+  EXPECT_EQ(run(r).exit.code, 0);
+  EXPECT_EQ(read_file(dir_ + "/outside/file"), "seen");
+}
+
+TEST_F(InitProcessTest, ReadonlyRootfs) {
+  CreateRequest r = script("touch /x; touch /tmp/y && echo tmp ok; touch /dev/z && echo dev ok");
+  r.config.root->readonly = true;
+  r.config.mounts.push_back({"/tmp", "tmpfs", "tmpfs", {"nosuid", "size=1m"}, {}, {}});
+  Result result = run(r);
+  EXPECT_EQ(result.out, "tmp ok\ndev ok\n");
+  EXPECT_TRUE(contains(result.err, "/x: Read-only file system"));
+}
+
+TEST_F(InitProcessTest, MakesDevices) {
+  CreateRequest r = script(
+      "stat -c '%n %t:%T %a' /dev/null /dev/tty /dev/fuse; readlink /dev/fd; readlink /dev/ptmx; echo x > "
+      "/dev/null");
+  spec::Device fuse;
+  fuse.path = "/dev/fuse";
+  fuse.type = "c";
+  fuse.major = 10;
+  fuse.minor = 229;
+  fuse.file_mode = 0600;
+  r.config.linux_->devices.push_back(fuse);
+  EXPECT_EQ(output(r), "/dev/null 1:3 666\n/dev/tty 5:0 666\n/dev/fuse a:e5 600\n/proc/self/fd\npts/ptmx\n");
+}
+
+TEST_F(InitProcessTest, BindsFoldersAndFiles) {
+  make_dirs(dir_ + "/data");
+  write_file(dir_ + "/data/file", "content", true, 0644);
+  CreateRequest r = script(
+      "cat /data/file /etc/hosts; touch /data/new; touch /ro/new; grep -c ' /ro [a-z0-9]* ro,nosuid' "
+      "/proc/mounts");
+  r.config.mounts.push_back({"/data", "bind", dir_ + "/data", {"rbind", "rprivate"}, {}, {}});
+  r.config.mounts.push_back({"/ro", "bind", dir_ + "/data", {"bind", "ro", "nosuid"}, {}, {}});
+  r.config.mounts.push_back({"/etc/hosts", "bind", dir_ + "/data/file", {"bind"}, {}, {}});
+  Result result = run(r);
+  EXPECT_EQ(result.out, "contentcontent1\n");
+  EXPECT_TRUE(contains(result.err, "/ro/new: Read-only file system")) << result.err;
+  EXPECT_TRUE(path_exists(dir_ + "/data/new"));
+}
+
+TEST_F(InitProcessTest, MountDestinationDoesNotLeadOut) {
+  make_dirs(dir_ + "/data");
+  ASSERT_EQ(symlink("../../../../../../tmp/husk-escape", (rootfs_ + "/out").c_str()), 0);
+  CreateRequest r = script("test -d /tmp/husk-escape/sub && echo inside");
+  r.config.mounts.push_back({"/out/sub", "bind", dir_ + "/data", {"bind"}, {}, {}});
+  make_dirs(rootfs_ + "/tmp/husk-escape");
+  EXPECT_EQ(output(r), "inside\n");
+  EXPECT_FALSE(path_exists("/tmp/husk-escape"));
+}
+
+TEST_F(InitProcessTest, RefusesMountsOverProc) {
+  make_dirs(dir_ + "/data");
+  CreateRequest r = request({"true"});
+  r.config.mounts.push_back({"/proc/self", "bind", dir_ + "/data", {"bind"}, {}, {}});
+  EXPECT_TRUE(contains(failure(r), "\"/proc/self\" cannot be mounted because it is inside /proc"))
+      << failure(r);
+  r.config.mounts.back().destination = "/proc";
+  EXPECT_TRUE(contains(failure(r), "is not of type proc")) << failure(r);
+}
+
+TEST_F(InitProcessTest, RefusesProcBehindSymlink) {
+  rmdir((rootfs_ + "/proc").c_str());
+  ASSERT_EQ(symlink("tmp", (rootfs_ + "/proc").c_str()), 0);
+  EXPECT_TRUE(contains(failure(request({"true"})), "ordinary directory"));
+}
+
+TEST_F(InitProcessTest, TmpfsKeepsModeAndCopiesUp) {
+  make_dirs(rootfs_ + "/var/a", 0750);
+  write_file(rootfs_ + "/var/a/file", "copied", true);
+  ASSERT_EQ(symlink("file", (rootfs_ + "/var/a/link").c_str()), 0);
+  CreateRequest r = script("cat /var/a/link; stat -c %a /var /var/a; touch /var/a/new");
+  chmod((rootfs_ + "/var").c_str(), 0711);
+  r.config.mounts.push_back({"/var", "tmpfs", "tmpfs", {"tmpcopyup"}, {}, {}});
+  EXPECT_EQ(output(r), "copied711\n750\n");
+  EXPECT_FALSE(path_exists(rootfs_ + "/var/a/new"));
+}
+
+TEST_F(InitProcessTest, MakesTheWorkingFolder) {
+  CreateRequest r = script("pwd");
+  r.config.process->cwd = "/work/here";
+  EXPECT_EQ(output(r), "/work/here\n");
+  r.config.process->cwd = "/bin/busybox";
+  EXPECT_NE(failure(r), "");
+}
+
+TEST_F(InitProcessTest, FolderOfALeakedFdIsRefused) {
+  CreateRequest r = request({"true"});
+  r.config.process->cwd = "/proc/self/fd/3";  // CVE-2024-21626
+  UniqueFd outside = open_file("/tmp", O_RDONLY | O_DIRECTORY);
+  r.preserve_fds = {outside.get()};
+  EXPECT_NE(failure(r), "");
+}
+
+TEST_F(InitProcessTest, UnknownProgramFailsAtCreateInRuncsWords) {
+  auto create_failure = [&](const CreateRequest& r) -> std::string {
+    try {
+      InitProcess p = InitProcess::create(husk_init(), r, {});
+      Child child = p.take_child();
+      kill_and_reap(child);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(create_failure(request({"foo"})), "exec: \"foo\": executable file not found in $PATH");
+  EXPECT_EQ(create_failure(request({"/x"})), "exec: \"/x\": stat /x: no such file or directory");
+  EXPECT_EQ(create_failure(request({"/etc/passwd"})), "exec: \"/etc/passwd\": permission denied");
+  EXPECT_EQ(create_failure(request({"/etc"})), "exec: \"/etc\": is a directory");
+}
+
+TEST_F(InitProcessTest, ExecFormatErrorFailsAtStart) {
+  write_file(rootfs_ + "/bin/broken",
+             "\x7f"
+             "nothing",
+             true, 0755);
+  EXPECT_EQ(failure(request({"/bin/broken"})), "exec /bin/broken: exec format error");
+}
+
+TEST_F(InitProcessTest, AnAbandonedGateLeavesNothing) {
+  Child child;
+  {
+    InitProcess p = InitProcess::create(husk_init(), request({"sleep", "100"}), {});
+    child = p.take_child();
+  }
+  EXPECT_EQ(wait_child(child, std::chrono::seconds(5)).code, 1);
+}
+
+TEST_F(InitProcessTest, ACreatedContainerCanBeTerminated) {
+  InitProcess p = InitProcess::create(husk_init(), request({"true"}), {});
+  kill(p.pid(), SIGTERM);
+  EXPECT_EQ(wait_child(p.take_child(), std::chrono::seconds(5)).shell_code(), 128 + SIGTERM);
+}
+
+std::string read_until(int fd, const std::string& wanted) {
+  std::string text;
+  char buf[256];
+  while (!contains(text, wanted) && wait_readable(fd, 5000)) {
+    ssize_t n = read(fd, buf, sizeof buf);
+    if (n <= 0) break;
+    text.append(buf, static_cast<size_t>(n));
+  }
+  return text;
+}
+
+TEST_F(InitProcessTest, HasATerminal) {
+  CreateRequest r = script(
+      "tty; stty size; test -t 1 && echo terminal; echo hello > /dev/console; echo x > /dev/tty; echo done");
+  r.config.process->terminal = true;
+  r.config.process->console_size = {40, 100};
+  InitProcess p = InitProcess::create(husk_init(), r, {});
+  UniqueFd console = p.take_console();
+  ASSERT_TRUE(console);
+  p.start();
+  EXPECT_EQ(read_until(console.get(), "done"), "/dev/pts/0\r\n40 100\r\nterminal\r\nhello\r\nx\r\ndone\r\n");
+  EXPECT_EQ(wait_child(p.take_child(), std::chrono::seconds(5)).code, 0);
+}
+
+TEST_F(InitProcessTest, StartContainerHooksGetTheState) {
+  CreateRequest r = request({"cat", "/tmp/state"});
+  spec::Hook hook;
+  hook.path = "/bin/sh";
+  hook.args = {"sh", "-c", "cat > /tmp/state; echo $X >> /tmp/state"};
+  hook.env = {"X=env", "PATH=/bin"};
+  r.config.hooks.start_container.push_back(hook);
+  std::string text = output(r);
+  EXPECT_TRUE(contains(text, "\"id\":\"test\"")) << text;
+  EXPECT_TRUE(contains(text, "\"pid\":1")) << text;
+  EXPECT_TRUE(contains(text, "env\n")) << text;
+  r.config.hooks.start_container[0].args[2] = "echo no; exit 3";
+  EXPECT_EQ(failure(r), "running hook #0 /bin/sh: exit status 3, output: no\\x0a");
+  r.config.hooks.start_container[0].args[2] = "sleep 10";
+  r.config.hooks.start_container[0].timeout = 1;
+  EXPECT_EQ(failure(r), "running hook #0 /bin/sh: no end after 1 s");
+}
+
+TEST_F(InitProcessTest, UserNamespace) {
+  CreateRequest r = script(
+      "id -u; cat /proc/self/uid_map; stat -c %u /etc/passwd; echo x > /dev/null && echo null; grep CapEff "
+      "/proc/self/status");
+  r.config.linux_->namespaces.push_back({NamespaceType::kUser, ""});
+  r.config.linux_->uid_mappings = r.config.linux_->gid_mappings = {{0, 100000, 65536}};
+  Result result = run(r);
+  EXPECT_EQ(result.out, "0\n         0     100000      65536\n65534\nnull\nCapEff:\t00000000000004e1\n")
+      << result.err;
+}
+
+TEST_F(InitProcessTest, JoinsANamespaceByPath) {
+  CreateRequest r = script("readlink /proc/self/ns/net");
+  for (spec::Namespace& ns : r.config.linux_->namespaces)
+    if (ns.type == NamespaceType::kNetwork) ns.path = "/proc/self/ns/net";
+  char own[64] = {};
+  ASSERT_GT(readlink("/proc/self/ns/net", own, sizeof own - 1), 0);
+  EXPECT_EQ(output(r), std::string(own) + "\n");
+}
+
+TEST_F(InitProcessTest, TimeNamespace) {
+  CreateRequest r = script("head -n 2 /proc/self/timens_offsets");
+  r.config.linux_->namespaces.push_back({NamespaceType::kTime, ""});
+  r.config.linux_->time_offsets["boottime"] = {1000, 0};
+  EXPECT_TRUE(contains(output(r), "1000"));
+}
+
+TEST_F(InitProcessTest, IsBornInItsCgroup) {
+  std::string folder = "/sys/fs/cgroup/unified/husk-init-test";
+  if (!path_exists("/sys/fs/cgroup/unified") || (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST))
+    GTEST_SKIP() << "no writable cgroup v2";
+  CreateRequest r = script("grep '^0::' /proc/self/cgroup; ls /sys/fs/cgroup | grep -c cgroup.procs");
+  r.cgroup = folder;
+  r.config.mounts.push_back({"/sys/fs/cgroup", "cgroup2", "cgroup", {"ro", "nosuid"}, {}, {}});
+  EXPECT_EQ(output(r), "0::/\n1\n");
+  std::erase_if(r.config.linux_->namespaces,
+                [](const auto& ns) { return ns.type == NamespaceType::kCgroup; });
+  EXPECT_EQ(output(r), "0::/husk-init-test\n1\n");
+  rmdir(folder.c_str());
+  EXPECT_FALSE(path_exists(folder));
+}
+
+TEST_F(InitProcessTest, WithoutPivotRoot) {
+  CreateRequest r = script("ls / | wc -l; hostname");
+  r.no_pivot = true;
+  EXPECT_EQ(output(r), "7\nbox\n");
+}
+
+TEST_F(InitProcessTest, WithoutAnyNamespaceListed) {
+  CreateRequest r = script("ls / | wc -l");
+  r.config.linux_->namespaces.clear();
+  std::erase_if(r.config.mounts, [](const auto& m) { return m.type == "mqueue"; });
+  EXPECT_EQ(output(r), "7\n");
+}
+
+// --- exec
+// ----------------------------------------------------------------------------------------------------------
+
+class ExecTest : public InitProcessTest {
+ protected:
+  void start(const CreateRequest& r) {
+    container_ = r;
+    InitProcess p = InitProcess::create(husk_init(), r, {});
+    p.start();
+    child_ = p.take_child();
+  }
+  void TearDown() override {
+    kill_and_reap(child_);
+    InitProcessTest::TearDown();
+  }
+  Result sh(const std::string& text) {
+    spec::Process p = *container_.config.process;
+    p.args = {"sh", "-c", text};
+    return exec(child_.pid, container_, p);
+  }
+
+  CreateRequest container_;
+  Child child_;
+};
+
+TEST_F(ExecTest, SharesNamespacesWithTheContainer) {
+  start(request({"sleep", "100"}));
+  Result r = sh("hostname; ls / | wc -l; grep -c sleep /proc/1/cmdline; readlink /proc/self/ns/pid; exit 5");
+  char ns[64] = {};
+  ASSERT_GT(readlink(("/proc/" + std::to_string(child_.pid) + "/ns/pid").c_str(), ns, sizeof ns - 1), 0);
+  EXPECT_EQ(r.out, std::string("box\n7\n1\n") + ns + "\n");
+  EXPECT_EQ(r.exit.code, 5);
+}
+
+TEST_F(ExecTest, HasItsOwnUserAndCapabilities) {
+  start(request({"sleep", "100"}));
+  spec::Process p = *container_.config.process;
+  p.args = {"sh", "-c", "id -u; pwd; grep CapEff /proc/self/status"};
+  p.user.uid = 1000;
+  p.cwd = "/tmp";
+  EXPECT_EQ(exec(child_.pid, container_, p).out, "1000\n/tmp\nCapEff:\t0000000000000000\n");
+}
+
+TEST_F(ExecTest, FailsInRuncsWords) {
+  start(request({"sleep", "100"}));
+  auto message = [&](const std::string& name) -> std::string {
+    spec::Process p = *container_.config.process;
+    p.args = {name};
+    try {
+      exec(child_.pid, container_, p);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(message("foo"), "exec: \"foo\": executable file not found in $PATH");
+  EXPECT_EQ(message("/x/y"), "exec: \"/x/y\": stat /x/y: no such file or directory");
+  EXPECT_EQ(message("/etc/passwd"), "exec: \"/etc/passwd\": permission denied");
+}
+
+TEST_F(ExecTest, HasTheContainersFilter) {
+  CreateRequest r = request({"sleep", "100"});
+  spec::Seccomp& s = r.config.linux_->seccomp.emplace();
+  s.default_action = "SCMP_ACT_ALLOW";
+  s.syscalls.push_back({{"mkdir", "mkdirat"}, "SCMP_ACT_ERRNO", 28, {}});
+  start(r);
+  EXPECT_TRUE(contains(sh("mkdir /tmp/x").err, "No space left on device"));
+}
+
+TEST_F(ExecTest, HasATerminalOfTheContainer) {
+  start(request({"sleep", "100"}));
+  ExecRequest e;
+  e.process = *container_.config.process;
+  e.process.args = {"sh", "-c", "tty; stty size; echo done"};
+  e.process.terminal = true;
+  e.process.console_size = {24, 80};
+  e.config = container_.config;
+  e.target = child_.pid;
+  InitProcess p = InitProcess::exec(husk_init(), e, {});
+  UniqueFd console = p.take_console();
+  ASSERT_TRUE(console);
+  p.start();
+  EXPECT_EQ(read_until(console.get(), "done"), "/dev/pts/0\r\n24 80\r\ndone\r\n");
+  EXPECT_EQ(wait_child(p.take_child(), std::chrono::seconds(5)).code, 0);
+}
+
+TEST_F(ExecTest, JoinsAUserNamespace) {
+  CreateRequest r = request({"sleep", "100"});
+  r.config.linux_->namespaces.push_back({NamespaceType::kUser, ""});
+  r.config.linux_->uid_mappings = r.config.linux_->gid_mappings = {{0, 100000, 65536}};
+  start(r);
+  EXPECT_EQ(sh("id -u; cat /proc/self/uid_map").out, "0\n         0     100000      65536\n");
+}
+
+TEST_F(ExecTest, IntoWithoutPivotRoot) {
+  CreateRequest r = request({"sleep", "100"});
+  r.no_pivot = true;
+  start(r);
+  EXPECT_EQ(sh("ls / | wc -l").out, "7\n");
+}
+
+TEST_F(ExecTest, OfAGoneContainerFails) {
+  start(request({"sleep", "100"}));
+  pid_t pid = child_.pid;
+  kill_and_reap(child_);
+  EXPECT_THROW(exec(pid, container_, *container_.config.process), Error);
+}
+
+}  // namespace
+}  // namespace husk::test
