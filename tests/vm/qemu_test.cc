@@ -9,6 +9,8 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include "tests/vm/in_child.h"
 #include "tests/vm/temp_folder.h"
 #include "tests/vm/tiny_guest.h"
@@ -52,7 +54,7 @@ UniqueFd open_tap() {
   UniqueFd fd = open_file("/dev/net/tun", O_RDWR);
   ifreq request{};
   request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-  snprintf(request.ifr_name, sizeof request.ifr_name, "husktest");
+  strcpy(request.ifr_name, "husktest%d");
   check(ioctl(fd.get(), TUNSETIFF, &request), "TUNSETIFF");
   return fd;
 }
@@ -135,6 +137,66 @@ TEST_F(QemuTest, SharesAndCardsArePluggedIntoARunningGuest) {
               fprintf(stderr, "ended: %ld ms\n", since(start));
               machine->end();
               require(machine->last_words() == "exit code 0", machine->last_words());
+            }),
+            "");
+}
+
+// After the boot, with several CPUs, and with memory above the PCI hole.
+TEST_F(QemuTest, EveryPortWorksInALargerMachine) {
+  need_guest();
+  if (IsSkipped()) return;
+  config.vcpus = 2;
+  config.memory_mib = 4096;
+  EXPECT_EQ(in_child([&] {
+              check(unshare(CLONE_NEWNET), "unshare");
+              auto share = Share::start({kVirtiofsd, "auto", folder / "share"});
+              auto machine = start_qemu(config);
+              UniqueFd agent = machine->take_agent();
+              require(guest_run(agent.get(), "nproc") == "2\n=0", "two CPUs");
+              machine->plug_share(Share::kTag, share->take_socket());
+              for (uint32_t i = 1; i < config.hotplug_ports; ++i)
+                machine->plug_network(open_tap(), "52:54:00:00:00:0" + std::to_string(i), 1500);
+              try {
+                machine->plug_network(open_tap(), "52:54:00:00:00:99", 1500);
+                require(false, "no port left");
+              } catch (const Error& e) {
+                require(e.kind() == ErrorKind::kUnsupported, e.message());
+              }
+              std::string out =
+                  guest_run(agent.get(), "echo 1 >/sys/bus/pci/rescan; ls /sys/class/net | grep -c eth");
+              require(out == "7\n=0", "7 cards: " + out);
+              out = guest_run(agent.get(), "mount -t virtiofs husk /mnt");
+              require(out == "=0", "the share: " + out);
+            }),
+            "");
+}
+
+TEST_F(QemuTest, AFailedPlugLeavesThePortFree) {
+  need_guest();
+  if (IsSkipped()) return;
+  EXPECT_EQ(in_child([&] {
+              check(unshare(CLONE_NEWNET), "unshare");
+              config.hotplug_ports = 1;
+              auto machine = start_qemu(config);
+              try {
+                machine->plug_network(open_tap(), "not a MAC", 1500);
+                require(false, "an error");
+              } catch (const Error& e) {
+                require(e.kind() == ErrorKind::kInternal, e.message());
+              }
+              machine->plug_network(open_tap(), "52:54:00:00:00:01", 1500);
+            }),
+            "");
+}
+
+TEST_F(QemuTest, MicrovmsAgentAnswers) {
+  need_guest();
+  if (IsSkipped()) return;
+  config.type = MachineType::kMicrovm;
+  EXPECT_EQ(in_child([&] {
+              auto machine = start_qemu(config);
+              UniqueFd agent = machine->take_agent();
+              require(guest_run(agent.get(), "true") == "=0", "an answer");
             }),
             "");
 }
