@@ -16,7 +16,7 @@ class HelpFormatter : public CLI::Formatter {
   explicit HelpFormatter(std::string usage) : usage_(std::move(usage)) { column_width(34); }
   std::string make_usage(const CLI::App*, std::string) const override { return "Usage: " + usage_ + "\n"; }
   std::string make_option_opts(const CLI::Option* option) const override {
-    return option->get_type_size() == 0 ? "" : " VALUE";
+    return option->get_items_expected_max() == 0 ? "" : " VALUE";
   }
 
  private:
@@ -61,7 +61,9 @@ void add_single(CLI::App& app, const char* names, T& target, const char* help) {
 // One value each time it is given: `--env A=1 ID` must not swallow ID.
 template <typename T>
 void add_list(CLI::App& app, const char* names, T& target, const char* help) {
-  app.add_option(names, target, help)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option(names, target, help)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 }  // namespace

@@ -49,9 +49,10 @@ int ps(Context& context, const Args& args) {
   flags.text("-f,--format", format, "table or json").stop_at_first_word();
   Args words = flags.parse(args);
   // runc takes its own flag behind the id as well; the rest would be ps(1)'s options.
-  if (words.size() == 3 && (words[1] == "--format" || words[1] == "-f")) {
-    format = words[2];
-    words.resize(1);
+  if (words.size() > 1 && (words[1] == "-f" || words[1].starts_with("--format"))) {
+    const std::string id = words[0];
+    words = flags.parse(Args(words.begin() + 1, words.end()));
+    words.insert(words.begin(), id);
   }
   check_words("ps", words, 1, SIZE_MAX);
   if (words.size() > 2 || (words.size() == 2 && words[1] != "-ef"))

@@ -42,9 +42,8 @@ Args parse(UpdateFlags& f, const Args& args) {
 }
 
 spec::Resources read_resources(const std::string& path) {
-  const std::string text =
-      path == "-" ? read_all(STDIN_FILENO, kMaxSmallFile, "read stdin") : read_file(path);
-  return with_context(path == "-" ? "resources" : path, [&] { return spec::decode_resources(text); });
+  if (path == "-") return spec::decode_resources(read_all(STDIN_FILENO, kMaxSmallFile, "read stdin"));
+  return with_context(path, [&] { return spec::decode_resources(read_file(path)); });
 }
 
 spec::Resources from_flags(const UpdateFlags& f) {

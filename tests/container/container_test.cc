@@ -101,7 +101,7 @@ TEST_F(ContainerTest, UnknownAndBadIds) {
   delete_container(store_, backend_, "x", true);
   EXPECT_TRUE(backend_.calls.empty());
   for (const char* id : {"", "a/b", "..", "."})
-    expect_error(ErrorKind::kInvalid, "invalid", [&] { create(id); });
+    expect_error(ErrorKind::kInvalid, " id ", [&] { create(id); });
   create();
   expect_error(ErrorKind::kExists, "already exists", [&] { create(); });
   EXPECT_EQ("created", Container::load(store_, backend_, "c1").state()["status"]);
