@@ -46,6 +46,7 @@ Container::Container(Reaper& reaper, std::string init_program, ContainerOptions 
     : reaper_(reaper),
       init_program_(std::move(init_program)),
       id_(std::move(options.id)),
+      no_new_keyring_(options.no_new_keyring),
       config_(std::move(options.config)),
       cgroup_(guest_cgroup_path(config_, id_)) {}
 
@@ -119,7 +120,13 @@ void Container::create_process(const std::string& process_id, const spec::Proces
       throw Error(ErrorKind::kInternal, "too many processes in one container", EAGAIN);
     processes_[process_id];  // the id is taken
   }
-  ExecRequest request{process, config_, init_->pid(), cgroup_.v2_folder(), {}};
+  ExecRequest request;
+  request.id = id_;
+  request.process = process;
+  request.config = config_;
+  request.target = init_->pid();
+  request.cgroup = cgroup_.v2_folder();
+  request.no_new_keyring = no_new_keyring_;
   std::shared_ptr<Process> made;
   try {
     made = Process::create(reaper_, process_id, process.terminal, [&](const StdioFds& stdio) {

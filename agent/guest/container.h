@@ -62,7 +62,8 @@ class Container {
 
   Reaper& reaper_;
   const std::string init_program_, id_;
-  spec::Config config_;
+  const bool no_new_keyring_;
+  const spec::Config config_;
   Cgroup cgroup_;
   std::shared_ptr<Process> init_;
   std::once_flag synced_;
