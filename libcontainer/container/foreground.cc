@@ -102,7 +102,8 @@ void TerminalRelay::on_master(short revents) {
 
 void TerminalRelay::resize() {
   winsize size{};
-  if (master_ >= 0 && tty_ >= 0 && ioctl(tty_, TIOCGWINSZ, &size) == 0) ioctl(master_, TIOCSWINSZ, &size);
+  if (master_ < 0 || tty_ < 0 || ioctl(tty_, TIOCGWINSZ, &size) != 0) return;
+  if (size.ws_row && size.ws_col) ioctl(master_, TIOCSWINSZ, &size);
 }
 
 void TerminalRelay::drain() {
@@ -118,6 +119,7 @@ Foreground::Foreground() : signals_(make_signalfd(forwarded_signals())) {
 int Foreground::wait(pid_t pid, int master) {
   Child child{pid, open_pidfd(pid)};
   TerminalRelay relay(master, STDIN_FILENO, STDOUT_FILENO, own_terminal());
+  relay.resize();  // it may have changed before we took the signals
   for (;;) {
     pollfd polled[] = {{child.pidfd.get(), POLLIN, 0},
                        {signals_.get(), POLLIN, 0},
