@@ -8,8 +8,8 @@ SAN ?=
 SHELL := /bin/bash
 
 # --- flags -----------------------------------------------------------------------------------------------------------
-CPPFLAGS += -I. -I$(BUILD)/gen -DSPDLOG_FMT_EXTERNAL -D_GNU_SOURCE
-CXXFLAGS ?= -O2 -g1
+CPPFLAGS += -I. -I$(BUILD)/gen -I/usr/include/libnl3 -DSPDLOG_FMT_EXTERNAL -DFMT_HEADER_ONLY -D_GNU_SOURCE
+CXXFLAGS ?= -O2
 CXXFLAGS += -std=c++20 -Wall -Wextra -Werror -fno-plt -ffunction-sections -fdata-sections
 LDFLAGS += -Wl,--gc-sections
 ifneq ($(SAN),)
@@ -22,7 +22,7 @@ STATIC := -static
 endif
 
 GRPC_LIBS = $(shell pkg-config --static --libs grpc++_unsecure protobuf)
-NL_LIBS = $(shell pkg-config --static --libs libnl-route-3.0)
+NL_LIBS = $(shell pkg-config --static --libs libnl-3.0)
 
 # --- rooms: every *.cc of a folder goes into one archive; who may include whom is checked by tests/check-includes ----------
 room = $(patsubst %.cc,$(BUILD)/obj/%.o,$(foreach d,$(1),$(wildcard $(d)/*.cc)))
@@ -55,14 +55,140 @@ $(BUILD)/gen/agent.pb.cc $(BUILD)/gen/agent.grpc.pb.cc $(GEN) &: agent/proto/age
 
 $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.cc $(GEN)
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+	@echo "  CXX $<"
+	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
 $(BUILD)/obj/%.o: %.cc
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+	@echo "  CXX $<"
+	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
 # What includes generated headers needs them before its first compile; later -MMD knows.
 $(call room,$(wire_DIRS) $(client_DIRS) $(server_DIRS) $(sandbox_DIRS) cmd/husk-agent cmd/husk-sandbox tests/agent tests/vm): | $(GEN)
 
 # --- programs --------------------------------------------------------------------------------------------------------
+# husk, husk-shim and husk-init never link gRPC: they start in milliseconds.
 PROGRAMS := husk husk-sandbox husk-shim husk-agent husk-init
-husk_LIBS := container sandboxclient container linux spec base
+husk_LIBS := sandbox container vm linux spec base
+husk_EXT := $(NL_LIBS) -lseccomp -lcap
+husk-shim_LIBS :=
+husk-init_LIBS := init linux spec base
+husk-init_EXT := -lseccomp -lcap
+husk-sandbox_LIBS := sandbox client wire container vm linux spec base
+husk-sandbox_EXT = $(GRPC_LIBS) $(NL_LIBS) -lseccomp -lcap
+husk-agent_LIBS := server guest wire init linux spec base
+husk-agent_EXT = $(GRPC_LIBS) $(NL_LIBS) -lseccomp -lcap
 BIN := $(addprefix $(BUILD)/bin/,$(PROGRAMS))
+
+define program_rule
+$(BUILD)/bin/$(1): $(call room,cmd/$(1)) $(call libs,$($(1)_LIBS))
+	@mkdir -p $$(@D)
+	$$(CXX) $$(CXXFLAGS) $$(LDFLAGS) $(if $(filter husk-agent husk-init husk-shim,$(1)),-static,$$(STATIC)) $(call room,cmd/$(1)) -Wl,--start-group $(call libs,$($(1)_LIBS)) -Wl,--end-group $$($(1)_EXT) -o $$@
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
+
+.PHONY: all
+all: need-deps $(BIN) ## build the five programs into build/bin
+
+# --- dependencies ----------------------------------------------------------------------------------------------------
+# What builds husk, what runs it, what tests it: Debian 12's names.
+DEPS_BUILD := build-essential pkg-config libseccomp-dev libcap-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev \
+  libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc libnl-3-dev libgtest-dev
+DEPS_GUEST := cpio lz4 kmod linux-source-6.1 flex bison bc libelf-dev libssl-dev xz-utils
+DEPS_RUN := qemu-system-x86 qemu-system-common
+DEPS_TEST := bats jq busybox-static docker.io podman conmon runc crun containernetworking-plugins iptables iproute2 \
+  bsdextrautils bsdutils procps socat
+DEPS_LINT := clang-format clang-tidy
+STAMP := $(BUILD)/.deps
+
+.PHONY: deps need-deps
+deps: ## install the Debian packages that husk is built, run and tested with (root)
+	@missing=$$(for p in $(DEPS_BUILD) $(DEPS_GUEST) $(DEPS_RUN) $(DEPS_TEST) $(DEPS_LINT); do \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q '^install ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; fi
+	@mkdir -p $(BUILD) && touch $(STAMP)
+need-deps:
+	@[ -e $(STAMP) ] || $(MAKE) --no-print-directory deps
+
+# --- guest -----------------------------------------------------------------------------------------------------------
+GUEST := $(BUILD)/guest
+.PHONY: guest kernel
+kernel: need-deps ## build husk's own small kernel (once a machine: 5 minutes, then from the cache)
+	vm/guest/build-kernel $(GUEST)
+# The own kernel is used where `make kernel` has put one into the cache; HUSK_KERNEL=debian asks for Debian's.
+guest: need-deps $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init ## make the guest's kernel and initrd in build/guest
+	@mkdir -p $(GUEST)
+	@if [ "$(HUSK_KERNEL)" != debian ] && [ -e "$$(vm/guest/build-kernel --print-key)" ]; then \
+	  vm/guest/build-kernel $(GUEST) && \
+	  vm/guest/make-initrd $(GUEST)/initrd.cpio $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init; \
+	else \
+	  vm/guest/fetch-debian-kernel $(GUEST) && rm -f $(GUEST)/vmlinux $(GUEST)/initrd.cpio && \
+	  vm/guest/make-initrd $(GUEST)/initrd-debian.cpio $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init $(GUEST); fi
+
+# --- tests -----------------------------------------------------------------------------------------------------------
+# One program per room, so that a change rebuilds and runs little.
+UNIT_ROOMS := $(notdir $(patsubst %/,%,$(dir $(wildcard tests/*/*_test.cc))))
+UNIT_ROOMS := $(sort $(UNIT_ROOMS))
+UNIT := $(UNIT_ROOMS:%=$(BUILD)/tests/%_test)
+base_TEST_LIBS := base
+spec_TEST_LIBS := spec base
+linux_TEST_LIBS := linux spec base
+init_TEST_LIBS := init linux spec base
+container_TEST_LIBS := container spec base
+vm_TEST_LIBS := sandbox vm container linux spec base
+agent_TEST_LIBS := server client guest wire init linux spec base
+TEST_EXT = $(NL_LIBS) -lseccomp -lcap -lgtest -lgtest_main -lpthread
+agent_TEST_EXT = $(shell pkg-config --libs grpc++_unsecure protobuf)
+
+define unit_rule
+$(BUILD)/tests/$(1)_test: $(call room,tests/$(1)) $(call libs,$($(1)_TEST_LIBS))
+	@mkdir -p $$(@D)
+	$$(CXX) $$(CXXFLAGS) $$(LDFLAGS) $(call room,tests/$(1)) -Wl,--start-group $(call libs,$($(1)_TEST_LIBS)) -Wl,--end-group $$($(1)_TEST_EXT) $$(TEST_EXT) -o $$@
+endef
+$(foreach r,$(UNIT_ROOMS),$(eval $(call unit_rule,$(r))))
+
+TOOLS := $(patsubst integration/tools/%.cc,$(BUILD)/tools/%,$(wildcard integration/tools/*.cc))
+$(BUILD)/tools/%: integration/tools/%.cc
+	@mkdir -p $(@D)
+	$(CXX) -std=c++20 -O2 -Wall -Wextra -Werror -static $< -o $@
+
+.PHONY: check check-unit check-integration check-includes demo bench
+check: check-includes check-unit check-integration ## unit tests, then integration tests on real QEMU, Docker and Podman (root)
+	@tests/summary $(BUILD)
+check-includes:
+	@tests/check-includes
+check-unit: all $(UNIT)
+	@tests/run-unit $(BUILD) $(UNIT_ROOMS)
+check-integration: all guest $(TOOLS)
+	@tests/run-integration $(BUILD) $(FILES)
+demo: all kernel guest $(TOOLS) ## the main job: real containers through husk, Podman and Docker, each on its own kernel (root)
+	BUILD=$(abspath $(BUILD)) integration/demo
+bench: all guest $(TOOLS) ## figures beside runc's and a bare QEMU boot's (root)
+	BUILD=$(abspath $(BUILD)) integration/bench
+
+# --- style -----------------------------------------------------------------------------------------------------------
+SOURCES = $(shell git ls-files '*.cc' '*.h')
+.PHONY: lint format
+lint: need-deps $(GEN) ## clang-format and clang-tidy, no change
+	clang-format --dry-run --Werror $(SOURCES)
+	printf '%s\n' $(filter %.cc,$(SOURCES)) | xargs -P 2 -n 8 sh -c 'clang-tidy --quiet "$$@" -- -std=c++20 $(CPPFLAGS)' _
+format: ## clang-format in place
+	clang-format -i $(SOURCES)
+
+# --- install ---------------------------------------------------------------------------------------------------------
+LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/husk
+.PHONY: install
+install: all guest ## into $(DESTDIR)$(PREFIX): bin/husk, libexec/husk (its helpers and the guest), man pages
+	install -d $(DESTDIR)$(PREFIX)/bin $(LIBEXEC)/guest $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 755 -s $(filter-out %/husk-agent %/husk-init,$(BIN)) $(LIBEXEC)
+	ln -sf ../libexec/husk/husk $(DESTDIR)$(PREFIX)/bin/husk
+	install -m 644 $(wildcard $(GUEST)/vmlinux $(GUEST)/vmlinux-debian $(GUEST)/*.cpio) $(LIBEXEC)/guest
+	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	$(BUILD)/bin/husk man husk.toml > $(DESTDIR)$(PREFIX)/share/man/man5/husk.toml.5
+
+.PHONY: help clean
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+clean: ## remove the build folder
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -2,6 +2,7 @@
 
 #include <net/if.h>
 #include <sched.h>
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -95,6 +96,18 @@ void unsplice(int netns_fd, const std::vector<std::string>& interfaces) noexcept
     });
   } catch (const std::exception& e) {
     spdlog::warn("disconnecting the VM's network interfaces: {}", e.what());
+  }
+}
+
+void unsplice_all(const std::string& netns_path) noexcept {
+  try {
+    UniqueFd netns = open_file(netns_path, O_RDONLY);
+    run_in_namespace(netns.get(), [] {
+      NetlinkSocket socket;
+      for (const Interface& interface : scan_interfaces()) remove_from(socket, interface.name);
+    });
+  } catch (const std::exception& e) {
+    spdlog::warn("disconnecting the interfaces in {}: {}", netns_path, e.what());
   }
 }
 

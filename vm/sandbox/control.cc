@@ -1,0 +1,82 @@
+#include "vm/sandbox/control.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "libcontainer/base/deadlines.h"
+#include "libcontainer/base/file.h"
+
+namespace husk::vm {
+
+Json boot_to_json(const BootRequest& r) {
+  const MachineConfig& m = r.machine;
+  return {{"op", "boot"},
+          {"folder", r.folder},
+          {"machine",
+           {{"microvm", m.type == MachineType::kMicrovm},
+            {"kvm", m.accel == Accel::kKvm},
+            {"vmm", m.vmm},
+            {"firmware", m.firmware},
+            {"kernel", m.kernel},
+            {"initrd", m.initrd},
+            {"kernel_params", m.kernel_params},
+            {"vcpus", m.vcpus},
+            {"memory_mib", m.memory_mib},
+            {"tcg_tb_size_mib", m.tcg_tb_size_mib},
+            {"hotplug_ports", m.hotplug_ports},
+            {"seccomp", m.seccomp}}},
+          {"virtiofsd", r.virtiofsd},
+          {"virtiofs_cache", r.virtiofs_cache},
+          {"log_path", r.log_path},
+          {"log_format", r.log_format},
+          {"log_level", r.log_level}};
+}
+
+BootRequest boot_from_json(const Json& json) {
+  BootRequest r;
+  const Json& m = json.at("machine");
+  r.folder = json.at("folder");
+  r.machine.type = m.at("microvm") ? MachineType::kMicrovm : MachineType::kQ35;
+  r.machine.accel = m.at("kvm") ? Accel::kKvm : Accel::kTcg;
+  r.machine.vmm = m.at("vmm");
+  r.machine.firmware = m.at("firmware");
+  r.machine.kernel = m.at("kernel");
+  r.machine.initrd = m.at("initrd");
+  r.machine.kernel_params = m.at("kernel_params");
+  r.machine.vcpus = m.at("vcpus");
+  r.machine.memory_mib = m.at("memory_mib");
+  r.machine.tcg_tb_size_mib = m.at("tcg_tb_size_mib");
+  r.machine.hotplug_ports = m.at("hotplug_ports");
+  r.machine.seccomp = m.at("seccomp");
+  r.virtiofsd = json.at("virtiofsd");
+  r.virtiofs_cache = json.at("virtiofs_cache");
+  r.log_path = json.at("log_path");
+  r.log_format = json.at("log_format");
+  r.log_level = json.at("log_level");
+  return r;
+}
+
+bool connect_control(const std::string& sandbox_folder, UniqueFd& out) {
+  try {
+    UniqueFd dir = open_file(sandbox_folder, O_PATH | O_DIRECTORY);
+    out = connect_at(dir.get(), kControlSocket, SOCK_SEQPACKET);
+    return true;
+  } catch (const Error& e) {
+    if (e.errnum() == ENOENT || e.errnum() == ECONNREFUSED) return false;
+    throw;
+  }
+}
+
+Json request(const std::string& sandbox_folder, const Json& body, const std::vector<int>& fds,
+             std::chrono::milliseconds timeout) {
+  UniqueFd socket;
+  if (!connect_control(sandbox_folder, socket)) throw Error(ErrorKind::kWrongState, "container not running");
+  send_message(socket.get(), body, fds);
+  Message reply;
+  if (!receive_message(socket.get(), reply, timeout))
+    throw Error(ErrorKind::kGuestDied, "husk-sandbox ended during " + body.value("op", "a request"));
+  throw_if_error(reply.body);
+  return std::move(reply.body);
+}
+
+}  // namespace husk::vm

@@ -1,0 +1,146 @@
+#include "vm/sandbox/control_server.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+#include "libcontainer/base/deadlines.h"
+#include "libcontainer/base/file.h"
+#include "libcontainer/base/process.h"
+#include "vm/sandbox/sandbox.h"
+
+namespace husk::vm {
+namespace {
+
+constexpr unsigned kMaxConnections = 128;
+
+Json answer(Sandbox& sandbox, Message& message) {
+  try {
+    return sandbox.handle(message);
+  } catch (const Error& e) {
+    return error_to_json(e);
+  } catch (const std::exception& e) {  // a member that a request lacks, no memory
+    return error_to_json(Error(ErrorKind::kInternal, std::string("husk-sandbox: ") + e.what()));
+  }
+}
+
+class Server {
+ public:
+  Server(UniqueFd creator, BootRequest boot)
+      : folder_(open_file(boot.folder, O_PATH | O_DIRECTORY)),
+        creator_(std::move(creator)),
+        signals_(make_signalfd({SIGTERM, SIGINT, SIGHUP})),
+        sandbox_(std::move(boot)) {}
+
+  int run();
+
+ private:
+  void serve_creator();
+  void serve_connection(UniqueFd socket);
+  void accept_connection();
+  [[noreturn]] void abandon();
+
+  UniqueFd folder_, creator_, signals_;
+  Sandbox sandbox_;
+  UniqueFd listener_;
+  std::atomic<bool> created_{false}, failed_{false};
+  std::atomic<unsigned> connections_{0};
+};
+
+// husk is gone before it had its answer (killed, say). QEMU and virtiofsd die with us, mounts and taps with them, and
+// husk-shim when its socket ends; what is on disk is for `delete --force`.
+void Server::abandon() {
+  spdlog::error("the husk that created this container is gone: giving up");
+  unlinkat(folder_.get(), kControlSocket, 0);
+  _exit(1);
+}
+
+void Server::serve_creator() {
+  Message message;
+  try {
+    if (!receive_message(creator_.get(), message, std::chrono::milliseconds(-1))) return;  // the loop sees it too
+    Json reply = answer(sandbox_, message);
+    failed_ = reply.contains("error");
+    created_ = true;
+    send_message(creator_.get(), reply);
+  } catch (const Error& e) {
+    spdlog::error("the creator's request: {}", e.what());
+    failed_ = true;
+    created_ = true;
+  }
+  shutdown(creator_.get(), SHUT_RDWR);
+}
+
+void Server::serve_connection(UniqueFd socket) {
+  try {
+    Message message;
+    if (receive_message(socket.get(), message, deadline::kControlReply))
+      send_message(socket.get(), answer(sandbox_, message));
+  } catch (const Error& e) {
+    spdlog::debug("control connection: {}", e.what());
+  }
+  --connections_;
+}
+
+void Server::accept_connection() {
+  UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!socket) return;
+  if (connections_ >= kMaxConnections) return;  // closed: the caller gets a clear error
+  ++connections_;
+  std::thread([this, s = std::move(socket)]() mutable { serve_connection(std::move(s)); }).detach();
+}
+
+int Server::run() {
+  listener_ = listen_at(folder_.get(), kControlSocket, SOCK_SEQPACKET);
+  std::thread creator_thread([this] { serve_creator(); });
+  enum { kWake, kVmm, kSignals, kListener, kConsole, kCreator, kCount };
+  pollfd fds[kCount] = {{sandbox_.wake_fd(), POLLIN, 0}, {sandbox_.vmm_pidfd(), POLLIN, 0}, {signals_.get(), POLLIN, 0},
+                        {listener_.get(), POLLIN, 0},    {sandbox_.console()->fd(), POLLIN, 0},
+                        {creator_.get(), 0, 0}};
+  bool over = false;
+  while (!over) {
+    if (poll(fds, kCount, -1) < 0 && errno != EINTR) break;
+    if (fds[kConsole].revents && !sandbox_.console()->pump()) fds[kConsole].fd = -1;
+    if (fds[kCreator].revents) {
+      if (!created_) abandon();
+      fds[kCreator].fd = -1;
+      over = failed_;
+    }
+    if (fds[kListener].revents) accept_connection();
+    if (fds[kWake].revents) over = sandbox_.tend() || over;
+    if (fds[kSignals].revents) over = true;
+    if (fds[kVmm].revents) {
+      sandbox_.vmm_died();
+      fds[kVmm].fd = -1;
+      // While a create is under way its own error tells more: it ends us.
+      over = created_.load() || over;
+    }
+  }
+  unlinkat(folder_.get(), kControlSocket, 0);  // from here on: stopped
+  sandbox_.end();
+  creator_thread.join();
+  return failed_ ? 1 : 0;
+}
+
+}  // namespace
+
+int serve_sandbox(UniqueFd creator, BootRequest boot) {
+  try {
+    Server server(dup_fd(creator.get()), std::move(boot));
+    // Threads of connections may still be about: no destructor runs under them.
+    _exit(server.run());
+  } catch (const Error& e) {
+    // The VM could not even be started: that is the answer to the creator's request.
+    Message message;
+    if (receive_message(creator.get(), message, deadline::kCreateReply)) send_message(creator.get(), error_to_json(e));
+    return 1;
+  }
+}
+
+}  // namespace husk::vm

@@ -1,0 +1,126 @@
+#include "vm/sandbox/placement.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/file.h"
+#include "vm/sandbox/undo.h"
+
+namespace husk::vm {
+namespace {
+
+bool same_namespace(const std::string& path, const std::string& other) {
+  struct stat a, b;
+  return stat(path.c_str(), &a) == 0 && stat(other.c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+void refuse(const char* name, const char* why) {
+  throw Error(ErrorKind::kUnsupported, std::string("the host's ") + name +
+                                           " namespace cannot be shared with a container in a VM (" + why + ")");
+}
+
+// N of "/proc/N/ns/TYPE", or 0.
+pid_t pid_of_namespace_path(const std::string& path) {
+  if (path.rfind("/proc/", 0) != 0) return 0;
+  char* end = nullptr;
+  long pid = strtol(path.c_str() + 6, &end, 10);
+  return strncmp(end, "/ns/", 4) == 0 ? static_cast<pid_t>(pid) : 0;
+}
+
+std::string living_sandbox(const std::string& folder) {
+  Undo undo;
+  if (!Undo::load(folder, undo)) return "";
+  if (undo.sandbox_folder != folder) return living_sandbox(undo.sandbox_folder);
+  return is_alive(undo.sandbox) ? folder : "";
+}
+
+std::string annotated_sandbox(const spec::Config& config) {
+  static constexpr const char* kKeys[][2] = {
+      {"io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID"},
+      {"io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"}};
+  for (const auto& [type, id] : kKeys) {
+    auto t = config.annotations.find(type), s = config.annotations.find(id);
+    if (t != config.annotations.end() && t->second == "container" && s != config.annotations.end()) return s->second;
+  }
+  return "";
+}
+
+std::string sandbox_of_shim(pid_t pid, const std::string& root) {
+  DIR* dir = opendir(root.c_str());
+  if (!dir) return "";
+  std::string found;
+  while (dirent* entry = readdir(dir)) {
+    if (entry->d_name[0] == '.') continue;
+    std::string folder = path_join(root, entry->d_name);
+    Undo undo;
+    if (Undo::load(folder, undo) && undo.shim.pid == pid && is_alive(undo.shim)) {
+      found = living_sandbox(folder);
+      break;
+    }
+  }
+  closedir(dir);
+  return found;
+}
+
+}  // namespace
+
+void refuse_host_namespaces(const spec::Config& config) {
+  using spec::NamespaceType;
+  static constexpr struct {
+    NamespaceType type;
+    const char *name, *proc, *why;
+  } kNeeded[] = {{NamespaceType::kNetwork, "network", "net", "its interfaces belong to another kernel"},
+                 {NamespaceType::kPid, "pid", "pid", "its processes run on another kernel"},
+                 {NamespaceType::kIpc, "ipc", "ipc", "its memory belongs to another kernel"}};
+  for (const auto& needed : kNeeded) {
+    const spec::Namespace* ns = config.linux_ ? config.linux_->find_namespace(needed.type) : nullptr;
+    if (!ns || (!ns->path.empty() && same_namespace(ns->path, std::string("/proc/self/ns/") + needed.proc)))
+      // A shim stands in the host's own pid and ipc namespaces, so its path names another container's, not the host's.
+      if (!ns || needed.type == NamespaceType::kNetwork || pid_of_namespace_path(ns->path) == 0)
+        refuse(needed.name, needed.why);
+  }
+}
+
+std::string find_sandbox(const spec::Config& config, const std::string& root) {
+  std::string id = annotated_sandbox(config);
+  if (!id.empty() && id.find('/') == std::string::npos) {
+    std::string folder = living_sandbox(path_join(root, id));
+    if (!folder.empty()) return folder;
+  }
+  if (config.linux_)
+    for (const spec::Namespace& ns : config.linux_->namespaces)
+      if (pid_t pid = pid_of_namespace_path(ns.path)) {
+        std::string folder = sandbox_of_shim(pid, root);
+        if (!folder.empty()) return folder;
+      }
+  return "";
+}
+
+UniqueFd open_network_namespace(const spec::Config& config) {
+  const spec::Namespace* ns = config.linux_->find_namespace(spec::NamespaceType::kNetwork);
+  return ns->path.empty() ? UniqueFd() : open_file(ns->path, O_RDONLY);
+}
+
+spec::Resources host_resources(const spec::Config& config, const Size& size) {
+  spec::Resources host;
+  if (!config.linux_ || !config.linux_->resources) return host;
+  const spec::Resources& wanted = *config.linux_->resources;
+  if (wanted.memory && wanted.memory->limit && *wanted.memory->limit > 0) {
+    host.memory.emplace();
+    host.memory->limit = (static_cast<int64_t>(size.memory_mib) + kVmmOverheadMib) << 20;
+  }
+  if (wanted.cpu) {
+    host.cpu.emplace();
+    host.cpu->shares = wanted.cpu->shares;
+    host.cpu->cpus = wanted.cpu->cpus;
+    host.cpu->mems = wanted.cpu->mems;
+  }
+  return host;
+}
+
+}  // namespace husk::vm

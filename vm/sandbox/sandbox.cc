@@ -1,0 +1,387 @@
+#include "vm/sandbox/sandbox.h"
+
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "libcontainer/base/deadlines.h"
+#include "libcontainer/base/file.h"
+#include "spec/codec.h"
+#include "vm/sandbox/guest_config.h"
+
+namespace husk::vm {
+
+Sandbox::Sandbox(BootRequest boot)
+    : boot_(std::move(boot)), wake_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
+  enter_private_mount_namespace();
+  std::string folder = path_join(boot_.folder, "share");
+  make_dirs(folder, 0700);
+  share_ = Share::start({boot_.virtiofsd, boot_.virtiofs_cache, folder});
+  machine_ = start_qemu(boot_.machine);
+  console_ = std::make_unique<Console>(machine_->take_console());
+  agent_ = std::make_unique<AgentClient>(machine_->take_agent());
+  boot_thread_ = std::thread([this] { boot_guest(); });
+}
+
+Sandbox::~Sandbox() { end(); }
+
+void Sandbox::wake() {
+  uint64_t one = 1;
+  (void)!write(wake_.get(), &one, sizeof one);
+}
+
+// --- the guest's boot --------------------------------------------------------------------------------------------------
+
+void Sandbox::boot_guest() {
+  std::unique_ptr<Error> error;
+  try {
+    {
+      // Plugged while the guest's firmware still runs, so that its kernel finds the share without a rescan.
+      std::lock_guard lock(plug_mutex_);
+      machine_->plug_share(Share::kTag, share_->take_socket());
+    }
+    AgentClient::Hello hello = agent_->hello("husk", boot_.log_level);
+    spdlog::debug("guest kernel {}, agent {}", printable(hello.kernel_release), printable(hello.agent_version));
+    agent_->mount_share(Share::kTag);
+  } catch (const Error& e) {
+    error = std::make_unique<Error>(e);
+    error->add_context("booting the VM");
+  }
+  std::lock_guard lock(mutex_);
+  booted_ = true;
+  boot_error_ = std::move(error);
+  booted_changed_.notify_all();
+}
+
+void Sandbox::wait_for_guest() {
+  std::unique_lock lock(mutex_);
+  if (!booted_changed_.wait_for(lock, deadline::kGuestBoot + deadline::kAgentCall, [this] { return booted_; }))
+    throw Error(ErrorKind::kTimeout, "the VM did not boot in time", ETIMEDOUT);
+  if (boot_error_) throw *boot_error_;
+}
+
+void Sandbox::explain_guest_death(Error& error) {
+  std::lock_guard lock(plug_mutex_);
+  // The connection ends a moment before QEMU does.
+  if (wait_pidfd(machine_->pidfd(), std::chrono::seconds(1)))
+    while (console_->pump()) {
+    }
+  std::string words = machine_->last_words();
+  std::string console = console_->tail();
+  if (error.kind() != ErrorKind::kGuestDied && words.empty()) return;
+  std::string text = error.message();
+  if (!words.empty()) text += "; QEMU: " + printable(words);
+  if (!console.empty()) text += "; the guest's last words: " + console;
+  error = Error(ErrorKind::kGuestDied, text, error.errnum());
+}
+
+void Sandbox::vmm_died() {
+  std::lock_guard plug_lock(plug_mutex_);
+  // A guest that panics prints its reason just before: read it all.
+  while (console_ && console_->pump()) {
+  }
+  std::string words = machine_->last_words();
+  spdlog::error("the VM ended by itself{}{}; the guest's last words: {}", words.empty() ? "" : ": ", printable(words),
+                console_->tail());
+  std::lock_guard lock(mutex_);
+  vmm_dead_ = true;
+  for (auto& [id, container] : containers_) container.status = Status::kStopped;
+}
+
+// --- create: the recipe --------------------------------------------------------------------------------------------------
+
+void Sandbox::splice_network(int netns) {
+  std::vector<Endpoint> endpoints = splice_namespace(netns, spliced_);
+  netns_ = dup_fd(netns);
+  std::vector<Interface> interfaces;
+  for (Endpoint& endpoint : endpoints) {
+    spliced_.push_back(endpoint.interface.name);
+    machine_->plug_network(std::move(endpoint.tap_fd), endpoint.interface.mac, endpoint.interface.mtu);
+    interfaces.push_back(endpoint.interface);
+  }
+  wait_for_guest();
+  if (!interfaces.empty()) agent_->configure_network(interfaces);
+}
+
+void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
+  std::string id = body.at("id");
+  if (fds.size() != 5) throw Error(ErrorKind::kInvalid, "create: expected 5 fds");
+  spec::Config config = spec::decode_config(read_file(body.at("config_file")));
+  ProcessFds process{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]), body.at("terminal")};
+  {
+    std::lock_guard lock(mutex_);
+    if (!containers_.try_emplace(id).second)
+      throw Error(ErrorKind::kExists, "container \"" + id + "\" already exists in this sandbox");
+    had_container_ = true;
+  }
+  try {
+    std::lock_guard plug_lock(plug_mutex_);
+    std::vector<std::string> warnings;
+    spec::Config guest =
+        make_guest_config(config, id, body.at("rootfs"), body.at("bundle"), *share_, warnings);
+    for (const std::string& warning : warnings) spdlog::warn("{}", warning);
+    if (body.at("splice")) with_context("network", [&] { splice_network(fds[4].get()); });
+    wait_for_guest();
+    agent_->create_container(id, guest, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
+    relay(id, "", std::move(process), body.at("shim"));
+  } catch (...) {
+    try {
+      remove(id);
+    } catch (const Error& e) {
+      spdlog::debug("after a failed create: {}", e.what());
+    }
+    throw;
+  }
+  std::lock_guard lock(mutex_);
+  find(id).status = Status::kCreated;
+}
+
+void Sandbox::relay(const std::string& id, const std::string& process_id, ProcessFds fds, pid_t shim) {
+  std::unique_ptr<AttachStream> stream = agent_->attach(id, process_id);
+  Relay::Handlers handlers;
+  handlers.signal = [this, id, process_id](int signal) {
+    try {
+      agent_->signal_process(id, process_id, signal, false);
+    } catch (const Error& e) {
+      spdlog::debug("signal {} to {}: {}", signal, id, e.what());
+    }
+  };
+  handlers.exited = [this, id, process_id](ExitStatus) { on_exited(id, process_id); };
+  handlers.finished = [this, id, process_id] { on_finished(id, process_id); };
+  std::lock_guard lock(mutex_);
+  ProcessEntry& entry = find(id).processes[process_id];
+  entry.shim = shim;
+  entry.relay = std::make_unique<Relay>(std::move(stream), std::move(fds), std::move(handlers));
+}
+
+void Sandbox::on_exited(const std::string& id, const std::string& process_id) {
+  std::lock_guard lock(mutex_);
+  auto found = containers_.find(id);
+  if (found == containers_.end()) return;
+  found->second.processes[process_id].exited = true;
+  if (process_id.empty()) found->second.status = Status::kStopped;
+}
+
+void Sandbox::on_finished(const std::string& id, const std::string& process_id) {
+  {
+    std::lock_guard lock(mutex_);
+    auto found = containers_.find(id);
+    if (found != containers_.end()) found->second.processes[process_id].finished = true;
+  }
+  wake();
+}
+
+// --- later requests ----------------------------------------------------------------------------------------------------
+
+Sandbox::Container& Sandbox::find(const std::string& id) {
+  auto found = containers_.find(id);
+  if (found == containers_.end()) throw Error(ErrorKind::kNotFound, "container \"" + id + "\" does not exist");
+  return found->second;
+}
+
+void Sandbox::require(const std::string& id, std::initializer_list<Status> allowed, const std::string& refusal) {
+  std::lock_guard lock(mutex_);
+  Status status = find(id).status;
+  for (Status s : allowed)
+    if (status == s) return;
+  throw Error(ErrorKind::kWrongState, refusal);
+}
+
+void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
+  std::string id = body.at("id");
+  if (fds.size() != 4) throw Error(ErrorKind::kInvalid, "exec: expected 4 fds");
+  bool ignore_paused = body.at("ignore_paused");
+  {
+    std::lock_guard lock(mutex_);
+    Status status = find(id).status;
+    if (status == Status::kPaused && !ignore_paused)
+      throw Error(ErrorKind::kWrongState, "cannot exec in a paused container (use --ignore-paused to override)");
+    if (status == Status::kStopped) throw Error(ErrorKind::kWrongState, "cannot exec in a stopped container");
+  }
+  ProcessFds process{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]), body.at("terminal")};
+  std::string process_id;
+  {
+    std::lock_guard lock(mutex_);
+    process_id = "exec" + std::to_string(next_process_++);
+  }
+  agent_->create_process(id, process_id, spec::decode_process(body.at("process").dump()));
+  relay(id, process_id, std::move(process), body.at("shim"));
+  try {
+    agent_->start_process(id, process_id);
+  } catch (...) {
+    agent_->signal_process(id, process_id, SIGKILL, false);
+    throw;
+  }
+}
+
+void Sandbox::kill(const std::string& id, int signal, bool all) {
+  require(id, {Status::kCreated, Status::kRunning, Status::kPaused}, "container not running");
+  try {
+    agent_->signal_process(id, "", signal, all);
+  } catch (const Error& e) {
+    // It may have ended between our look and the signal.
+    if (e.kind() == ErrorKind::kNotFound || e.kind() == ErrorKind::kWrongState)
+      throw Error(ErrorKind::kWrongState, "container not running", ESRCH);
+    throw;
+  }
+}
+
+void Sandbox::set_paused(const std::string& id, bool paused) {
+  if (paused) {
+    require(id, {Status::kCreated, Status::kRunning}, "cannot pause a container that is not running");
+    agent_->pause(id);
+  } else {
+    require(id, {Status::kPaused}, "container not paused");
+    agent_->resume(id);
+  }
+  std::lock_guard lock(mutex_);
+  Container& container = find(id);
+  if (container.status != Status::kStopped) container.status = paused ? Status::kPaused : Status::kRunning;
+}
+
+void Sandbox::remove(const std::string& id) {
+  std::map<std::string, ProcessEntry> processes;  // their relays end outside of the lock, since they call back
+  {
+    std::lock_guard lock(mutex_);
+    auto found = containers_.find(id);
+    if (found == containers_.end()) return;
+    found->second.status = Status::kStopped;
+  }
+  try {
+    if (!vmm_dead_ && booted_ && !boot_error_) agent_->remove_container(id);
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::kNotFound) spdlog::debug("removing {} from the guest: {}", id, e.what());
+  }
+  {
+    std::lock_guard lock(mutex_);
+    processes.swap(containers_[id].processes);
+  }
+  processes.clear();
+  share_->remove(id);
+  std::lock_guard lock(mutex_);
+  containers_.erase(id);
+  wake();
+}
+
+Json Sandbox::status(const std::string& id) {
+  std::lock_guard lock(mutex_);
+  auto found = containers_.find(id);
+  return {{"status", status_name(found == containers_.end() ? Status::kStopped : found->second.status)}};
+}
+
+Json Sandbox::list_processes(const std::string& id) {
+  require(id, {Status::kCreated, Status::kRunning, Status::kPaused}, "container not running");
+  Json rows = Json::array();
+  for (const GuestProcess& p : agent_->processes(id))
+    rows.push_back({{"pid", p.pid},
+                    {"ppid", p.ppid},
+                    {"uid", p.uid},
+                    {"start", p.start_seconds},
+                    {"cpu", p.cpu_milliseconds},
+                    {"tty", p.tty},
+                    {"command", p.command}});
+  return {{"processes", rows}};
+}
+
+Json Sandbox::list_shims(const std::string& id) {
+  std::lock_guard lock(mutex_);
+  Json pids = Json::array();
+  for (const auto& [name, process] : find(id).processes)
+    if (process.shim > 0 && !process.exited) pids.push_back(process.shim);
+  return {{"pids", pids}};
+}
+
+Json Sandbox::handle(Message& request) {
+  const Json& body = request.body;
+  std::string op = body.value("op", "");
+  try {
+    if (op == "end") {
+      {
+        std::lock_guard lock(mutex_);
+        end_asked_ = true;
+      }
+      wake();
+      return Json::object();
+    }
+    std::string id = body.at("id");
+    if (op == "create") {
+      create(body, request.fds);
+    } else if (op == "start") {
+      require(id, {Status::kCreated}, "cannot start a container that is not created");
+      agent_->start_process(id, "");
+      std::lock_guard lock(mutex_);
+      Container& container = find(id);
+      if (container.status == Status::kCreated) container.status = Status::kRunning;
+    } else if (op == "exec") {
+      exec(body, request.fds);
+    } else if (op == "status") {
+      return status(id);
+    } else if (op == "kill") {
+      kill(id, body.at("signal"), body.at("all"));
+    } else if (op == "pause" || op == "resume") {
+      set_paused(id, op == "pause");
+    } else if (op == "ps") {
+      return list_processes(id);
+    } else if (op == "shims") {
+      return list_shims(id);
+    } else if (op == "stats") {
+      return {{"stats", agent_->stats(id)}};
+    } else if (op == "update") {
+      return {{"warnings", agent_->update(id, spec::decode_resources(body.at("resources").dump()))}};
+    } else if (op == "remove") {
+      remove(id);
+    } else {
+      throw Error(ErrorKind::kInvalid, "unknown request \"" + printable(op) + "\"");
+    }
+    return Json::object();
+  } catch (Error& e) {
+    if (e.kind() == ErrorKind::kGuestDied || e.kind() == ErrorKind::kTimeout) explain_guest_death(e);
+    throw;
+  }
+}
+
+// --- the end -----------------------------------------------------------------------------------------------------------
+
+bool Sandbox::tend() {
+  uint64_t count;
+  (void)!read(wake_.get(), &count, sizeof count);
+  std::vector<std::unique_ptr<Relay>> finished;  // destroyed outside of the lock
+  bool idle = true;
+  std::unique_lock lock(mutex_);
+  for (auto& [id, container] : containers_) {
+    for (auto it = container.processes.begin(); it != container.processes.end();) {
+      if (it->second.finished && it->second.relay) finished.push_back(std::move(it->second.relay));
+      it = it->second.finished ? container.processes.erase(it) : std::next(it);
+    }
+    if (container.status != Status::kStopped || !container.processes.empty()) idle = false;
+  }
+  bool over = end_asked_ || (had_container_ && idle);
+  lock.unlock();
+  return over;
+}
+
+void Sandbox::end() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) return;
+    ended_ = true;
+  }
+  try {
+    if (agent_ && booted_ && !boot_error_ && !vmm_dead_) agent_->shutdown();
+  } catch (const Error& e) {
+    spdlog::debug("the guest's shutdown: {}", e.what());
+  }
+  if (machine_) machine_->end();
+  if (boot_thread_.joinable()) boot_thread_.join();
+  std::map<std::string, Container> containers;
+  {
+    std::lock_guard lock(mutex_);
+    containers.swap(containers_);
+  }
+  containers.clear();  // relays: what still ran is told as killed
+  if (netns_) unsplice(netns_.get(), spliced_);
+  share_.reset();
+}
+
+}  // namespace husk::vm

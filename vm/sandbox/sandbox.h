@@ -1,0 +1,95 @@
+// A VM and the containers in it: the recipe of create, and what every later request does. Lives in husk-sandbox.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agent/client/agent_client.h"
+#include "libcontainer/base/message.h"
+#include "libcontainer/container/backend.h"
+#include "vm/machine.h"
+#include "vm/net/network.h"
+#include "vm/sandbox/console.h"
+#include "vm/sandbox/control.h"
+#include "vm/sandbox/relay.h"
+#include "vm/share/share.h"
+
+namespace husk::vm {
+
+class Sandbox {
+ public:
+  // Starts virtiofsd and QEMU and returns while the guest boots. From the main thread, before any other thread.
+  explicit Sandbox(BootRequest boot);
+  ~Sandbox();
+
+  // One request of the control socket (or of the creator), from any thread. Throws Error.
+  Json handle(Message& request);
+
+  // The main thread's loop asks and does these.
+  Console* console() { return console_.get(); }
+  int vmm_pidfd() const { return machine_->pidfd(); }
+  int wake_fd() const { return wake_.get(); }  // readable: call tend()
+  // Destroys relays that have finished. True when the VM has nothing left to do and should end.
+  bool tend();
+  void vmm_died();  // QEMU has ended by itself: every process in it is reported as killed
+  // Orderly end: guest synced, QEMU and virtiofsd gone, network unspliced. Idempotent; never throws.
+  void end() noexcept;
+
+ private:
+  struct ProcessEntry {
+    std::unique_ptr<Relay> relay;
+    pid_t shim = 0;
+    bool exited = false, finished = false;
+  };
+  struct Container {
+    Status status = Status::kCreating;
+    std::map<std::string, ProcessEntry> processes;  // "" is init
+  };
+
+  void boot_guest();
+  void wait_for_guest();
+  void splice_network(int netns);
+  void create(const Json& body, std::vector<UniqueFd>& fds);
+  void exec(const Json& body, std::vector<UniqueFd>& fds);
+  void kill(const std::string& id, int signal, bool all);
+  void set_paused(const std::string& id, bool paused);
+  void remove(const std::string& id);
+  Json list_processes(const std::string& id);
+  Json list_shims(const std::string& id);
+  Json status(const std::string& id);
+  // Attaches and begins to relay; the process stands at its gate.
+  void relay(const std::string& id, const std::string& process_id, ProcessFds fds, pid_t shim);
+  void on_exited(const std::string& id, const std::string& process_id);
+  void on_finished(const std::string& id, const std::string& process_id);
+  Container& find(const std::string& id);  // with mutex_ held
+  void require(const std::string& id, std::initializer_list<Status> allowed, const std::string& refusal);
+  void explain_guest_death(Error& error);
+  void wake();
+
+  BootRequest boot_;
+  UniqueFd wake_;
+  std::unique_ptr<Share> share_;
+  std::unique_ptr<Machine> machine_;
+  std::unique_ptr<Console> console_;
+  std::unique_ptr<AgentClient> agent_;
+  std::thread boot_thread_;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable booted_changed_;
+  bool booted_ = false, vmm_dead_ = false, ended_ = false, end_asked_ = false;
+  std::unique_ptr<Error> boot_error_;
+  std::map<std::string, Container> containers_;
+  unsigned next_process_ = 1;
+  bool had_container_ = false;
+
+  std::mutex plug_mutex_;  // one create at a time touches machine_ and share_
+  UniqueFd netns_;
+  std::vector<std::string> spliced_;  // names of interfaces
+};
+
+}  // namespace husk::vm

@@ -1,0 +1,23 @@
+// The door of libcontainer/container, implemented by a VM: runs in husk and talks to husk-sandbox over its control socket.
+// Links no gRPC.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "libcontainer/container/backend.h"
+#include "spec/options.h"
+
+namespace husk::vm {
+
+struct BackendOptions {
+  std::string root;  // ROOT, where the containers' folders are
+  spec::Options options;
+  std::string config_file;
+  std::string log_path, log_format;
+  bool debug = false;
+};
+
+std::unique_ptr<Backend> make_vm_backend(BackendOptions options);
+
+}  // namespace husk::vm
