@@ -104,6 +104,32 @@ TEST_F(ShareTest, LeavesNothing) {
             "");
 }
 
+TEST_F(ShareTest, VirtiofsdDiesWithItsParent) {
+  auto [ours, theirs] = make_pipe();
+  pid_t parent = fork();
+  if (parent == 0) {
+    enter_private_mount_namespace();
+    auto share = start();
+    usleep(200000);  // virtiofsd forks into its own pid namespace
+    std::string pid = std::to_string(share->pid());
+    write_all(theirs.get(), pid + " " + read_file("/proc/" + pid + "/task/" + pid + "/children"), "pipe");
+    pause();
+  }
+  char text[64] = {};
+  ASSERT_GT(read(ours.get(), text, sizeof text - 1), 0);
+  char* rest = nullptr;
+  UniqueFd outer = open_pidfd(static_cast<pid_t>(strtol(text, &rest, 10)));
+  auto inner_pid = static_cast<pid_t>(strtol(rest, nullptr, 10));
+  UniqueFd inner = inner_pid > 0 ? open_pidfd(inner_pid) : UniqueFd();
+  kill(parent, SIGKILL);
+  waitpid(parent, nullptr, 0);
+  EXPECT_TRUE(wait_pidfd(outer.get(), std::chrono::seconds(5)));
+  EXPECT_TRUE(inner) << "no process in a pid namespace";
+  if (inner) {
+    EXPECT_TRUE(wait_pidfd(inner.get(), std::chrono::seconds(5)));
+  }
+}
+
 TEST_F(ShareTest, BadNamesAndSources) {
   EXPECT_EQ(
       in_child([&] {

@@ -73,9 +73,6 @@ class Qemu : public Machine {
   template <typename F>
   void plug(const std::string& what, UniqueFd fd, F&& attach) {
     try {
-      if (config_.type == MachineType::kMicrovm)
-        throw Error(ErrorKind::kUnsupported,
-                    "machine type microvm cannot take devices after its start; use q35");
       if (next_port_ >= config_.hotplug_ports)
         throw Error(ErrorKind::kUnsupported,
                     "all " + std::to_string(config_.hotplug_ports) + " hot-plug ports are in use");
