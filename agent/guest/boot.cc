@@ -58,7 +58,7 @@ constexpr BootMount kMounts[] = {
     {"mqueue", "/dev/mqueue", kSafe, nullptr, false},
     {"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755", true},
     {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777", true},
-    {"cgroup2", "/sys/fs/cgroup", kSafe, "nsdelegate", true},
+    {"cgroup2", "/sys/fs/cgroup", kSafe, nullptr, true},
 };
 
 void mount_all() {

@@ -21,6 +21,13 @@ bool lacks_means(const Error& e) {
   return e.kind() == ErrorKind::kUnsupported || e.errnum() == ENOSYS || e.errnum() == EOPNOTSUPP;
 }
 
+// The config's rules, and after them what every container may use: the last rule that matches counts.
+std::vector<spec::DeviceCgroup> device_rules(const spec::Resources& resources) {
+  std::vector<spec::DeviceCgroup> rules = resources.devices;
+  for (spec::DeviceCgroup& rule : default_device_rules()) rules.push_back(std::move(rule));
+  return rules;
+}
+
 void wait_end(const Process& process, const std::string& what) {
   if (!process.wait(deadline::kProcessEnd))
     throw Error(ErrorKind::kTimeout, what + " (pid " + std::to_string(process.pid()) + ") does not end");
@@ -84,7 +91,7 @@ void Container::set_up_cgroup() {
   for (const std::string& warning : cgroup_.apply(resources)) log_warning(id_ + ": " + warning);
   if (resources.devices.empty()) return;
   try {
-    cgroup_.apply_devices(resources.devices);
+    cgroup_.apply_devices(device_rules(resources));
   } catch (const Error& e) {
     if (!lacks_means(e)) throw;
     log_warning(id_ + ": device rules are not enforced: " + e.message());
@@ -185,7 +192,7 @@ std::vector<std::string> Container::update(const spec::Resources& resources) {
   if (status() == Status::kStopped)
     throw Error(ErrorKind::kWrongState, "container not running: it is stopped");
   std::vector<std::string> warnings = cgroup_.apply(resources);
-  if (!resources.devices.empty()) cgroup_.apply_devices(resources.devices);
+  if (!resources.devices.empty()) cgroup_.apply_devices(device_rules(resources));
   return warnings;
 }
 
