@@ -42,11 +42,30 @@ unsigned long long nanoseconds() {
          static_cast<unsigned long long>(t.tv_nsec);
 }
 
-unsigned long measured() {
-  unsigned long long t0 = nanoseconds(), c0 = __rdtsc(), t1;
-  while ((t1 = nanoseconds()) - t0 < 10000000) {
+struct Moment {
+  unsigned long long ns = 0, ticks = 0;
+};
+
+// Both clocks at one moment: of a few tries the one in which nothing came between.
+Moment now() {
+  Moment best;
+  unsigned long long smallest = ~0ULL;
+  for (int i = 0; i < 8; ++i) {
+    unsigned long long before = __rdtsc(), ns = nanoseconds(), after = __rdtsc();
+    if (after - before >= smallest) continue;
+    smallest = after - before;
+    best = {ns, before + smallest / 2};
   }
-  return static_cast<unsigned long>((__rdtsc() - c0) * 1000000 / (t1 - t0));
+  return best;
+}
+
+// 5 ms are good for 10 ppm.
+unsigned long measured() {
+  Moment start = now();
+  timespec pause{0, 5000000};
+  nanosleep(&pause, nullptr);
+  Moment end = now();
+  return static_cast<unsigned long>((end.ticks - start.ticks) * 1000000 / (end.ns - start.ns));
 }
 
 }  // namespace
