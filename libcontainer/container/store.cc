@@ -47,10 +47,15 @@ void flock_before_deadline(int fd, const std::string& id) {
   }, before{};
   interrupt.sa_handler = [](int) {};
   sigaction(SIGALRM, &interrupt, &before);
+  sigset_t alarm_only, mask_before;
+  sigemptyset(&alarm_only);
+  sigaddset(&alarm_only, SIGALRM);
+  sigprocmask(SIG_UNBLOCK, &alarm_only, &mask_before);  // `run` blocks all signals
   alarm(static_cast<unsigned>(deadline::kCreateReply.count()));
   const int result = flock(fd, LOCK_EX);
   const int err = errno;
   alarm(0);
+  sigprocmask(SIG_SETMASK, &mask_before, nullptr);
   sigaction(SIGALRM, &before, nullptr);
   if (result == 0) return;
   if (err == EINTR)
