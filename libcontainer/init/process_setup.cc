@@ -146,14 +146,14 @@ Program become_process(InitRequest& r) {
 }
 
 void stand_at_gate(InitRequest& r, const Terminal& terminal) {
-  send_ready(r, terminal.master.get());
-  // From here on the parent's end is seen as EOF. The death signal has to go: it is sent when the *thread*
-  // that spawned us ends, and start() may be called by another one much later.
-  check(prctl(PR_SET_PDEATHSIG, 0), "PR_SET_PDEATHSIG");
   // As pid 1 of a pid namespace the default action of a signal would be nothing at all; a `kill` of a created
   // container has to end it. execve(2) sets them back.
   for (int s : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGABRT, SIGALRM})
     signal(s, [](int number) { _exit(128 + number); });
+  // From here on the parent's end is seen as EOF. The death signal has to go: it is sent when the *thread*
+  // that spawned us ends, and start() may be called by another one much later.
+  check(prctl(PR_SET_PDEATHSIG, 0), "PR_SET_PDEATHSIG");
+  send_ready(r, terminal.master.get());
   wait_for_start(r);
 }
 

@@ -1,5 +1,6 @@
 #include "libcontainer/linux/seccomp.h"
 
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
@@ -13,6 +14,7 @@
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
+#include "libcontainer/linux/seccomp_filter.h"
 
 namespace husk {
 namespace {
@@ -50,16 +52,13 @@ scmp_compare parse_operator(const std::string& name) {
   throw Error(ErrorKind::kInvalid, "seccomp: unknown operator \"" + printable(name, 64) + "\"");
 }
 
-void add_architectures(scmp_filter_ctx ctx, const std::vector<std::string>& names) {
-  for (const std::string& name : names) {
-    std::string lower = name.starts_with("SCMP_ARCH_") ? name.substr(10) : name;
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return tolower(c); });
-    uint32_t arch = seccomp_arch_resolve_name(lower.c_str());
-    if (arch == 0)
-      throw Error(ErrorKind::kInvalid, "seccomp: unknown architecture \"" + printable(name, 64) + "\"");
-    int result = seccomp_arch_add(ctx, arch);
-    if (result != -EEXIST) check_lib(result, "adding " + name);
-  }
+uint32_t parse_architecture(const std::string& name) {
+  std::string lower = name.starts_with("SCMP_ARCH_") ? name.substr(10) : name;
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return tolower(c); });
+  uint32_t arch = seccomp_arch_resolve_name(lower.c_str());
+  if (arch == 0)
+    throw Error(ErrorKind::kInvalid, "seccomp: unknown architecture \"" + printable(name, 64) + "\"");
+  return arch;
 }
 
 scmp_arg_cmp parse_arg(const spec::SeccompArg& arg) {
@@ -78,29 +77,126 @@ void add_rule(scmp_filter_ctx ctx, uint32_t action, int nr, const std::vector<sc
     check_lib(result, "the rule for " + name);
 }
 
-void add_syscall(scmp_filter_ctx ctx, const spec::SeccompSyscall& call, uint32_t default_action,
-                 uint32_t default_errno) {
-  uint32_t action = parse_action(call.action, call.errno_ret.value_or(default_errno));
-  if (action == default_action) return;  // libseccomp refuses such rules
+// One entry of the profile, its words turned into numbers.
+struct Call {
+  const std::vector<std::string>* names;
+  uint32_t action;
   std::vector<scmp_arg_cmp> args;
+  bool alternatives;  // two conditions on one argument: libseccomp cannot AND them, and every runtime takes
+                      // any
+};
+
+Call parse_call(const spec::SeccompSyscall& call, uint32_t default_errno) {
+  Call out{&call.names, parse_action(call.action, call.errno_ret.value_or(default_errno)), {}, false};
   unsigned seen = 0;
-  bool repeated = false;
   for (const spec::SeccompArg& arg : call.args) {
-    args.push_back(parse_arg(arg));
-    repeated = repeated || (seen & 1u << arg.index);
+    out.args.push_back(parse_arg(arg));
+    out.alternatives = out.alternatives || (seen & 1u << arg.index);
     seen |= 1u << arg.index;
   }
-  for (const std::string& name : call.names) {
+  return out;
+}
+
+void add_lib_rules(scmp_filter_ctx ctx, const Call& call) {
+  for (const std::string& name : *call.names) {
     int nr = seccomp_syscall_resolve_name(name.c_str());
     if (nr == __NR_SCMP_ERROR) continue;
-    if (!repeated) {
-      add_rule(ctx, action, nr, args, name);
+    if (!call.alternatives) {
+      add_rule(ctx, call.action, nr, call.args, name);
       continue;
     }
-    // libseccomp cannot AND two conditions on one argument: such conditions are alternatives, as every
-    // runtime has it.
-    for (const scmp_arg_cmp& arg : args) add_rule(ctx, action, nr, {arg}, name);
+    for (const scmp_arg_cmp& arg : call.args) add_rule(ctx, call.action, nr, {arg}, name);
   }
+}
+
+// x86's and s390's socketcall and ipc hide many calls behind one number. An allow-list that does not see
+// through them is only stricter; a deny-list has to, and libseccomp does.
+bool is_allow_list(uint32_t default_action) {
+  return default_action != SCMP_ACT_ALLOW && default_action != SCMP_ACT_LOG &&
+         (default_action & SECCOMP_RET_ACTION_FULL) != SECCOMP_RET_TRACE;
+}
+
+filter::Op fast_operator(scmp_compare op) {
+  switch (op) {
+    case SCMP_CMP_NE:
+      return filter::Op::kNe;
+    case SCMP_CMP_LT:
+      return filter::Op::kLt;
+    case SCMP_CMP_LE:
+      return filter::Op::kLe;
+    case SCMP_CMP_GE:
+      return filter::Op::kGe;
+    case SCMP_CMP_GT:
+      return filter::Op::kGt;
+    case SCMP_CMP_MASKED_EQ:
+      return filter::Op::kMaskedEq;
+    default:
+      return filter::Op::kEq;
+  }
+}
+
+void add_fast_rules(filter::Architecture& arch, uint32_t lib_arch, bool wide, const Call& call) {
+  std::vector<filter::Condition> conditions;
+  uint64_t mask = wide ? ~uint64_t{0} : 0xffffffff;
+  for (const scmp_arg_cmp& arg : call.args)
+    conditions.push_back({arg.arg, fast_operator(arg.op), arg.datum_a & mask, arg.datum_b & mask});
+  for (const std::string& name : *call.names) {
+    int nr = seccomp_syscall_resolve_name_arch(lib_arch, name.c_str());
+    if (nr < 0) continue;  // not on this one
+    auto number = static_cast<uint32_t>(nr);
+    if (!call.alternatives) {
+      arch.rules.push_back({number, call.action, conditions});
+      continue;
+    }
+    for (const filter::Condition& c : conditions) arch.rules.push_back({number, call.action, {c}});
+  }
+}
+
+// False where it has to be left to libseccomp.
+bool compile_fast(const spec::Seccomp& profile, const std::vector<Call>& calls, uint32_t action,
+                  std::string& out) {
+  if (!is_allow_list(action)) return false;
+  std::vector<uint32_t> tokens = {seccomp_arch_native()};
+  for (const std::string& name : profile.architectures) {
+    uint32_t token = parse_architecture(name);
+    if (std::find(tokens.begin(), tokens.end(), token) == tokens.end()) tokens.push_back(token);
+  }
+  std::vector<filter::Architecture> architectures;
+  for (uint32_t token : tokens) {
+    bool x32 = token == SCMP_ARCH_X32;
+    if (!(token & __AUDIT_ARCH_LE)) return false;
+    if (x32 && tokens[0] != SCMP_ARCH_X86_64) return false;
+    filter::Architecture arch{token, x32, {}};
+    for (const Call& call : calls) add_fast_rules(arch, token, x32 || (token & __AUDIT_ARCH_64BIT), call);
+    architectures.push_back(std::move(arch));
+  }
+  // A call that is newer than the profile should look like one that this kernel does not have: programs fall
+  // back then.
+  bool is_errno = (action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO;
+  out = filter::compile(architectures, action, is_errno ? SCMP_ACT_ERRNO(ENOSYS) : action);
+  return true;
+}
+
+std::string compile_with_libseccomp(const spec::Seccomp& profile, const std::vector<Call>& calls,
+                                    uint32_t action) {
+  std::unique_ptr<void, void (*)(void*)> ctx(seccomp_init(action), [](void* c) {
+    if (c) seccomp_release(c);
+  });
+  if (!ctx) throw Error(ErrorKind::kInternal, "seccomp_init failed", ENOMEM);
+  for (const std::string& name : profile.architectures) {
+    int result = seccomp_arch_add(ctx.get(), parse_architecture(name));
+    if (result != -EEXIST) check_lib(result, "adding " + name);
+  }
+  // no_new_privs is the process's own business, and a binary tree halves what each of its system calls pays.
+  check_lib(seccomp_attr_set(ctx.get(), SCMP_FLTATR_CTL_NNP, 0), "CTL_NNP");
+  seccomp_attr_set(ctx.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
+  for (const Call& call : calls)
+    if (call.action != action)
+      add_lib_rules(ctx.get(), call);  // it refuses rules that say what the default says
+  UniqueFd out(check(memfd_create("seccomp", MFD_CLOEXEC), "memfd_create"));
+  check_lib(seccomp_export_bpf(ctx.get(), out.get()), "exporting the filter");
+  check(lseek(out.get(), 0, SEEK_SET), "lseek");
+  return read_all(out.get(), 1u << 20, "reading the filter");
 }
 
 }  // namespace
@@ -111,19 +207,11 @@ std::string compile_seccomp(const spec::Seccomp& profile) {
                 "seccomp: listenerPath is not supported: no listener can see a guest's calls");
   uint32_t errno_ret = profile.default_errno_ret.value_or(EPERM);
   uint32_t action = parse_action(profile.default_action, errno_ret);
-  std::unique_ptr<void, void (*)(void*)> ctx(seccomp_init(action), [](void* c) {
-    if (c) seccomp_release(c);
-  });
-  if (!ctx) throw Error(ErrorKind::kInternal, "seccomp_init failed", ENOMEM);
-  add_architectures(ctx.get(), profile.architectures);
-  // no_new_privs is the process's own business, and a binary tree halves what each of its system calls pays.
-  check_lib(seccomp_attr_set(ctx.get(), SCMP_FLTATR_CTL_NNP, 0), "CTL_NNP");
-  seccomp_attr_set(ctx.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
-  for (const spec::SeccompSyscall& call : profile.syscalls) add_syscall(ctx.get(), call, action, errno_ret);
-  UniqueFd out(check(memfd_create("seccomp", MFD_CLOEXEC), "memfd_create"));
-  check_lib(seccomp_export_bpf(ctx.get(), out.get()), "exporting the filter");
-  check(lseek(out.get(), 0, SEEK_SET), "lseek");
-  return read_all(out.get(), 1u << 20, "reading the filter");
+  std::vector<Call> calls;
+  for (const spec::SeccompSyscall& call : profile.syscalls) calls.push_back(parse_call(call, errno_ret));
+  std::string program;
+  if (compile_fast(profile, calls, action, program)) return program;
+  return compile_with_libseccomp(profile, calls, action);
 }
 
 unsigned parse_seccomp_flags(const std::vector<std::string>& flags) {
