@@ -40,7 +40,7 @@ class GrpcAttachStream : public AttachStream {
     }
     watchdog.join();
     if (ok && answer.kind_case() == AttachOutput::kAttached) return;
-    context_.TryCancel();
+    if (ok) context_.TryCancel();  // else the status says why it ended
     end();
     if (late) throw Error(ErrorKind::kTimeout, "the guest did not attach in time", ETIMEDOUT);
     if (ok)
