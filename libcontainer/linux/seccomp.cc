@@ -15,6 +15,7 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
 #include "libcontainer/linux/seccomp_filter.h"
+#include "libcontainer/linux/seccomp_i386.h"
 
 namespace husk {
 namespace {
@@ -135,20 +136,38 @@ filter::Op fast_operator(scmp_compare op) {
   }
 }
 
-void add_fast_rules(filter::Architecture& arch, uint32_t lib_arch, bool wide, const Call& call) {
+// A call that i386 has behind another one as well. What is behind cannot be looked at, so that only rules
+// without conditions reach it.
+void add_multiplexed(filter::Architecture& arch, const Call& call, const std::string& name, int pseudo,
+                     std::vector<uint32_t>& numbers) {
+  if (int direct = i386_direct_number(name); direct >= 0) numbers.push_back(static_cast<uint32_t>(direct));
+  if (!call.args.empty()) return;
+  bool socket = pseudo > -200;  // libseccomp: -100 - n for socketcall's n, -200 - n for ipc's
+  auto which = static_cast<uint64_t>(-pseudo - (socket ? 100 : 200));
+  auto nr = static_cast<uint32_t>(socket ? kI386Socketcall : kI386Ipc);
+  arch.rules.push_back({nr, call.action, {{0, filter::Op::kEq, which, 0}}});
+}
+
+void add_fast_rules(filter::Architecture& arch, bool wide, const Call& call) {
+  uint32_t lib_arch = arch.token;
   std::vector<filter::Condition> conditions;
   uint64_t mask = wide ? ~uint64_t{0} : 0xffffffff;
   for (const scmp_arg_cmp& arg : call.args)
     conditions.push_back({arg.arg, fast_operator(arg.op), arg.datum_a & mask, arg.datum_b & mask});
+  std::vector<uint32_t> numbers;
   for (const std::string& name : *call.names) {
     int nr = seccomp_syscall_resolve_name_arch(lib_arch, name.c_str());
-    if (nr < 0) continue;  // not on this one
-    auto number = static_cast<uint32_t>(nr);
+    if (nr >= 0)
+      numbers.push_back(static_cast<uint32_t>(nr));
+    else if (lib_arch == SCMP_ARCH_X86 && nr <= -100 && nr > -300)
+      add_multiplexed(arch, call, name, nr, numbers);
+  }
+  for (uint32_t nr : numbers) {
     if (!call.alternatives) {
-      arch.rules.push_back({number, call.action, conditions});
+      arch.rules.push_back({nr, call.action, conditions});
       continue;
     }
-    for (const filter::Condition& c : conditions) arch.rules.push_back({number, call.action, {c}});
+    for (const filter::Condition& c : conditions) arch.rules.push_back({nr, call.action, {c}});
   }
 }
 
@@ -167,7 +186,7 @@ bool compile_fast(const spec::Seccomp& profile, const std::vector<Call>& calls, 
     if (!(token & __AUDIT_ARCH_LE)) return false;
     if (x32 && tokens[0] != SCMP_ARCH_X86_64) return false;
     filter::Architecture arch{token, x32, {}};
-    for (const Call& call : calls) add_fast_rules(arch, token, x32 || (token & __AUDIT_ARCH_64BIT), call);
+    for (const Call& call : calls) add_fast_rules(arch, x32 || (token & __AUDIT_ARCH_64BIT), call);
     architectures.push_back(std::move(arch));
   }
   // A call that is newer than the profile should look like one that this kernel does not have: programs fall

@@ -161,6 +161,18 @@ TEST(Seccomp, AgreesWithLibseccomp) {
   }
 }
 
+TEST(Seccomp, I386HasItsSocketsTwice) {
+  spec::Seccomp s;
+  s.default_action = "SCMP_ACT_ERRNO";
+  s.architectures = {"SCMP_ARCH_X86"};
+  s.syscalls.push_back({{"socket", "semget"}, "SCMP_ACT_ALLOW", {}, {}});
+  std::string p = compile_seccomp(s);
+  EXPECT_EQ(verdict(p, AUDIT_ARCH_I386, 359), SECCOMP_RET_ALLOW);
+  EXPECT_EQ(verdict(p, AUDIT_ARCH_I386, 102, 1), SECCOMP_RET_ALLOW);
+  EXPECT_EQ(verdict(p, AUDIT_ARCH_I386, 102, 2), kErrno | EPERM);
+  EXPECT_EQ(verdict(p, AUDIT_ARCH_I386, 117, 2), SECCOMP_RET_ALLOW);
+}
+
 TEST(Seccomp, DenyListsAreLibseccomps) {
   spec::Seccomp s;
   s.default_action = "SCMP_ACT_ALLOW";
