@@ -65,14 +65,10 @@ UniqueFd open_null() {
   return null;
 }
 
-// Opened for a mask: nullptr-like where there is nothing.
+// Nothing where there is nothing. Looked at first, because most engines name paths that no kernel has all of,
+// and an exception costs more than a walk.
 UniqueFd open_if_there(const Root& root, const std::string& path) {
-  try {
-    return root.open(path, O_PATH);
-  } catch (const Error& e) {
-    if (e.errnum() == ENOENT || e.errnum() == ENOTDIR) return UniqueFd();
-    throw;
-  }
+  return root.exists(path) ? root.open(path, O_PATH) : UniqueFd();
 }
 
 void link_if_missing(int dir, const char* target, const char* name) {
@@ -107,17 +103,21 @@ void link_default_devices(const Root& root) {
 
 void mask_paths(const Root& root, const std::vector<std::string>& paths) {
   if (paths.empty()) return;
-  UniqueFd null = open_null();
+  UniqueFd null = open_null(), empty;  // empty: one tmpfs stands for all folders
   for (const std::string& path : paths) {
     UniqueFd target = open_if_there(root, path);
     if (!target) continue;
     with_context("masking " + printable(path), [&] {
       struct stat st;
       check(fstat(target.get(), &st), "stat");
-      if (S_ISDIR(st.st_mode))
-        mount_new("tmpfs", target.get(), "tmpfs", MS_RDONLY, "nr_inodes=2");
-      else
+      if (!S_ISDIR(st.st_mode)) {
         attach_mount(clone_mount(null.get(), "", false).get(), target.get());
+      } else if (empty) {
+        attach_mount(clone_mount(empty.get(), "", false).get(), target.get());
+      } else {
+        mount_new("tmpfs", target.get(), "tmpfs", MS_RDONLY, "nr_inodes=2");
+        empty = root.open(path, O_PATH);
+      }
     });
   }
 }

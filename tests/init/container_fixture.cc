@@ -79,7 +79,8 @@ CreateRequest ContainerTest::request(std::vector<std::string> args) const {
   for (NamespaceType type : {NamespaceType::kPid, NamespaceType::kNetwork, NamespaceType::kMount,
                              NamespaceType::kIpc, NamespaceType::kUts, NamespaceType::kCgroup})
     l.namespaces.push_back({type, ""});
-  l.masked_paths = {"/proc/kcore", "/proc/keys", "/proc/interrupts", "/sys/firmware", "/proc/nothing"};
+  l.masked_paths = {"/proc/kcore",   "/proc/keys", "/proc/interrupts",
+                    "/sys/firmware", "/proc/fs",   "/proc/nothing"};
   l.readonly_paths = {"/proc/sys", "/proc/bus"};
   return r;
 }

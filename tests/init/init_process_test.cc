@@ -172,8 +172,9 @@ TEST_F(InitProcessTest, SetsSchedulerAndPersonality) {
 }
 
 TEST_F(InitProcessTest, MasksAndProtectsPaths) {
-  Result r = run(script(
-      "wc -c < /proc/interrupts; ls -A /sys/firmware; echo 1 > /proc/sys/kernel/domainname; touch /sys/x"));
+  Result r =
+      run(script("wc -c < /proc/interrupts; ls -A /sys/firmware; ls -A /proc/fs; echo 1 > "
+                 "/proc/sys/kernel/domainname; touch /sys/x"));
   EXPECT_EQ(r.out, "0\n") << r.err;
   EXPECT_TRUE(contains(r.err, "domainname: Read-only file system")) << r.err;
   EXPECT_TRUE(contains(r.err, "/sys/x: Read-only file system")) << r.err;
