@@ -8,6 +8,8 @@ SAN ?=
 SHELL := /bin/bash
 
 # --- flags -----------------------------------------------------------------------------------------------------------
+VERSION := 0.1.0
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 CPPFLAGS += -I. -I$(BUILD)/gen -I/usr/include/libnl3 -DSPDLOG_FMT_EXTERNAL -DFMT_HEADER_ONLY -D_GNU_SOURCE
 CXXFLAGS ?= -O2
 CXXFLAGS += -std=c++20 -Wall -Wextra -Werror -fno-plt -ffunction-sections -fdata-sections
@@ -21,7 +23,9 @@ else
 STATIC := -static
 endif
 
-GRPC_LIBS = $(shell pkg-config --static --libs grpc++_unsecure protobuf)
+# Debian's .pc files leave out what the static archives need of one another.
+GRPC_LIBS = -Wl,--start-group $(shell pkg-config --static --libs grpc++_unsecure protobuf) -laddress_sorting -lupb \
+  -lcares -lz -Wl,--end-group
 NL_LIBS = $(shell pkg-config --static --libs libnl-3.0)
 
 # --- rooms: every *.cc of a folder goes into one archive; who may include whom is checked by tests/check-includes ----------
@@ -78,15 +82,26 @@ husk-agent_LIBS := server guest wire init linux spec base
 husk-agent_EXT = $(GRPC_LIBS) $(NL_LIBS) -lseccomp -lcap
 BIN := $(addprefix $(BUILD)/bin/,$(PROGRAMS))
 
+# The version is compiled into two rooms only, so that a commit does not rebuild the rest.
+$(call room,cmd/husk agent/server): CPPFLAGS += -DHUSK_VERSION='"$(VERSION)"' -DHUSK_COMMIT='"$(COMMIT)"'
+
 define program_rule
 $(BUILD)/bin/$(1): $(call room,cmd/$(1)) $(call libs,$($(1)_LIBS))
 	@mkdir -p $$(@D)
-	$$(CXX) $$(CXXFLAGS) $$(LDFLAGS) $(if $(filter husk-agent husk-init husk-shim,$(1)),-static,$$(STATIC)) $(call room,cmd/$(1)) -Wl,--start-group $(call libs,$($(1)_LIBS)) -Wl,--end-group $$($(1)_EXT) -o $$@
+	@echo "  LD  $$@"
+	@$$(CXX) $$(CXXFLAGS) $$(LDFLAGS) $(if $(filter husk-agent husk-init husk-shim,$(1)),-static,$$(STATIC)) $(call room,cmd/$(1)) -Wl,--start-group $(call libs,$($(1)_LIBS)) -Wl,--end-group $$($(1)_EXT) -o $$@
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
 .PHONY: all
-all: need-deps $(BIN) ## build the five programs into build/bin
+all: need-deps $(BIN) $(BUILD)/man/husk.toml.5 ## build the five programs into build/bin
+
+# husk.toml.5 comes from the table of options, as everything about options does.
+$(BUILD)/man/generate: $(call room,man) $(call libs,spec base)
+	@mkdir -p $(@D)
+	@$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@
+$(BUILD)/man/husk.toml.5: $(BUILD)/man/generate
+	@$< > $@
 
 # --- dependencies ----------------------------------------------------------------------------------------------------
 # What builds husk, what runs it, what tests it: Debian 12's names.
@@ -142,7 +157,8 @@ agent_TEST_EXT = $(shell pkg-config --libs grpc++_unsecure protobuf)
 define unit_rule
 $(BUILD)/tests/$(1)_test: $(call room,tests/$(1)) $(call libs,$($(1)_TEST_LIBS))
 	@mkdir -p $$(@D)
-	$$(CXX) $$(CXXFLAGS) $$(LDFLAGS) $(call room,tests/$(1)) -Wl,--start-group $(call libs,$($(1)_TEST_LIBS)) -Wl,--end-group $$($(1)_TEST_EXT) $$(TEST_EXT) -o $$@
+	@echo "  LD  $$@"
+	@$$(CXX) $$(CXXFLAGS) $$(LDFLAGS) $(call room,tests/$(1)) -Wl,--start-group $(call libs,$($(1)_TEST_LIBS)) -Wl,--end-group $$($(1)_TEST_EXT) $$(TEST_EXT) -o $$@
 endef
 $(foreach r,$(UNIT_ROOMS),$(eval $(call unit_rule,$(r))))
 
@@ -183,7 +199,7 @@ install: all guest ## into $(DESTDIR)$(PREFIX): bin/husk, libexec/husk (its help
 	ln -sf ../libexec/husk/husk $(DESTDIR)$(PREFIX)/bin/husk
 	install -m 644 $(wildcard $(GUEST)/vmlinux $(GUEST)/vmlinux-debian $(GUEST)/*.cpio) $(LIBEXEC)/guest
 	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	$(BUILD)/bin/husk man husk.toml > $(DESTDIR)$(PREFIX)/share/man/man5/husk.toml.5
+	install -m 644 $(BUILD)/man/husk.toml.5 $(DESTDIR)$(PREFIX)/share/man/man5
 
 .PHONY: help clean
 help: ## this list

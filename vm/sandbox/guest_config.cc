@@ -7,6 +7,8 @@
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/root.h"
+#include "vm/sandbox/placement.h"
 
 namespace husk::vm {
 namespace {
@@ -51,11 +53,33 @@ void translate_bind(spec::Mount& mount, const std::string& id, const std::string
   mount.source = path_join(Share::kGuestRoot, share.add(id, name, source, has_option(mount, "ro")));
 }
 
+// The guest cannot make mount points in a root file system that the host shows it read-only, so they are made here, as
+// any runtime makes them: those which no earlier mount will cover.
+void make_mount_points(const spec::Config& config, const std::string& rootfs) {
+  Root root(rootfs);
+  std::vector<std::string> covered;
+  for (const spec::Mount& mount : config.mounts) {
+    std::string destination = clean_path(mount.destination);
+    bool below = std::any_of(covered.begin(), covered.end(),
+                             [&](const std::string& dir) { return is_below(destination, dir); });
+    covered.push_back(destination);
+    if (below || root.exists(destination)) continue;
+    struct stat st {};
+    if (is_bind(mount) && stat(mount.source.c_str(), &st) == 0 && !S_ISDIR(st.st_mode))
+      root.make_file(destination);
+    else
+      root.make_dirs(destination);
+  }
+}
+
 }  // namespace
 
 spec::Config make_guest_config(const spec::Config& host, const std::string& id, const std::string& rootfs,
-                               const std::string& bundle, Share& share, std::vector<std::string>& warnings) {
+                               const std::string& bundle, Share& share,
+                               const std::function<std::string(pid_t)>& container_of,
+                               std::vector<std::string>& warnings) {
   spec::Config guest = host;
+  if (host.root->readonly) make_mount_points(host, rootfs);
   guest.root->path = path_join(Share::kGuestRoot, share.add(id, "rootfs", rootfs, host.root->readonly));
   for (size_t i = 0; i < guest.mounts.size(); ++i)
     if (is_bind(guest.mounts[i]))
@@ -67,8 +91,12 @@ spec::Config make_guest_config(const spec::Config& host, const std::string& id, 
   if (guest.linux_) {
     guest.linux_->mount_label.clear();
     guest.linux_->intel_rdt.reset();
-    // Namespaces by path are the host's. Members of a sandbox share its network by being in the same guest.
-    for (spec::Namespace& ns : guest.linux_->namespaces) ns.path.clear();
+    // Namespaces by path are the host's. That of another container here becomes the agent's name for it; members of a
+    // sandbox share its network by being in the same guest.
+    for (spec::Namespace& ns : guest.linux_->namespaces) {
+      std::string owner = container_of(pid_of_namespace_path(ns.path));
+      ns.path = owner.empty() ? "" : "husk:" + owner;
+    }
   }
   return guest;
 }

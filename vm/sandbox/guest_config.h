@@ -2,6 +2,9 @@
 // is taken out.
 #pragma once
 
+#include <sys/types.h>
+
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,8 +14,10 @@
 namespace husk::vm {
 
 // Shows rootfs and volumes to the guest and returns its config. `warnings` gets what a VM cannot honour. Throws; the caller
-// then calls share.remove(id).
+// then calls share.remove(id). container_of: the id of the sandbox's container whose husk-shim has this pid, or empty.
 spec::Config make_guest_config(const spec::Config& host, const std::string& id, const std::string& rootfs,
-                               const std::string& bundle, Share& share, std::vector<std::string>& warnings);
+                               const std::string& bundle, Share& share,
+                               const std::function<std::string(pid_t)>& container_of,
+                               std::vector<std::string>& warnings);
 
 }  // namespace husk::vm

@@ -24,14 +24,6 @@ void refuse(const char* name, const char* why) {
                                            " namespace cannot be shared with a container in a VM (" + why + ")");
 }
 
-// N of "/proc/N/ns/TYPE", or 0.
-pid_t pid_of_namespace_path(const std::string& path) {
-  if (path.rfind("/proc/", 0) != 0) return 0;
-  char* end = nullptr;
-  long pid = strtol(path.c_str() + 6, &end, 10);
-  return strncmp(end, "/ns/", 4) == 0 ? static_cast<pid_t>(pid) : 0;
-}
-
 std::string living_sandbox(const std::string& folder) {
   Undo undo;
   if (!Undo::load(folder, undo)) return "";
@@ -68,6 +60,13 @@ std::string sandbox_of_shim(pid_t pid, const std::string& root) {
 }
 
 }  // namespace
+
+pid_t pid_of_namespace_path(const std::string& path) {
+  if (path.rfind("/proc/", 0) != 0) return 0;
+  char* end = nullptr;
+  long pid = strtol(path.c_str() + 6, &end, 10);
+  return strncmp(end, "/ns/", 4) == 0 ? static_cast<pid_t>(pid) : 0;
+}
 
 void refuse_host_namespaces(const spec::Config& config) {
   using spec::NamespaceType;

@@ -20,6 +20,9 @@ void refuse_host_namespaces(const spec::Config& config);
 // root. Empty: it gets a VM of its own.
 std::string find_sandbox(const spec::Config& config, const std::string& root);
 
+// N of "/proc/N/ns/TYPE", or 0.
+pid_t pid_of_namespace_path(const std::string& path);
+
 // The network namespace by path, or nothing when the config wants a new one.
 UniqueFd open_network_namespace(const spec::Config& config);
 

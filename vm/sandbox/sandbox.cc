@@ -119,7 +119,8 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
     std::lock_guard plug_lock(plug_mutex_);
     std::vector<std::string> warnings;
     spec::Config guest =
-        make_guest_config(config, id, body.at("rootfs"), body.at("bundle"), *share_, warnings);
+        make_guest_config(config, id, body.at("rootfs"), body.at("bundle"), *share_,
+                          [this](pid_t pid) { return container_of_shim(pid); }, warnings);
     for (const std::string& warning : warnings) spdlog::warn("{}", warning);
     if (body.at("splice")) with_context("network", [&] { splice_network(fds[4].get()); });
     wait_for_guest();
@@ -135,6 +136,15 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
   }
   std::lock_guard lock(mutex_);
   find(id).status = Status::kCreated;
+}
+
+std::string Sandbox::container_of_shim(pid_t pid) {
+  std::lock_guard lock(mutex_);
+  for (const auto& [id, container] : containers_) {
+    auto init = container.processes.find("");
+    if (pid > 0 && init != container.processes.end() && init->second.shim == pid) return id;
+  }
+  return "";
 }
 
 void Sandbox::relay(const std::string& id, const std::string& process_id, ProcessFds fds, pid_t shim) {

@@ -64,6 +64,7 @@ class Sandbox {
   Json status(const std::string& id);
   // Attaches and begins to relay; the process stands at its gate.
   void relay(const std::string& id, const std::string& process_id, ProcessFds fds, pid_t shim);
+  std::string container_of_shim(pid_t pid);
   void on_exited(const std::string& id, const std::string& process_id);
   void on_finished(const std::string& id, const std::string& process_id);
   Container& find(const std::string& id);  // with mutex_ held
