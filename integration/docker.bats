@@ -1,0 +1,218 @@
+# Docker: a daemon of the test's own, in a network and a mount namespace of its own, with husk as its runtime.
+load helpers
+
+DOCKER=/usr/bin/docker
+
+docker() { DOCKER_CONFIG=$D/config timeout --foreground -k 5 "$LIMIT" "$DOCKER" -H "unix://$D/s" "$@" 3>&- 4>&-; }
+
+setup_file() {
+    [[ -x /usr/sbin/dockerd && -x $DOCKER ]] || skip "no docker.io"
+    common_setup_file
+    island_up
+    export D=$T
+    inside /usr/sbin/dockerd --data-root "$D/data" --exec-root "$D/x" --pidfile "$D/pid" --host "unix://$D/s" \
+        --add-runtime "husk=$HUSK" --default-runtime husk --cgroup-parent "/ht$TAG" --log-level warn \
+        </dev/null >"$D/dockerd.log" 2>&1 &
+    if ! until_ok "dockerd" docker info; then
+        tail -5 "$D/dockerd.log" >&2
+        return 1
+    fi
+    tar -C "$FILE_DIR/rootfs" -c . | docker import - busybox >/dev/null
+}
+
+teardown_file() {
+    [[ -n ${D:-} ]] || return 0
+    local left
+    left=$(docker ps -aq)
+    [[ -z $left ]] || docker rm -f $left >/dev/null
+    kill "$(cat "$D/pid")"
+    until_ok "dockerd to end" test ! -e "$D/pid"
+    common_teardown_file
+    island_down
+}
+
+setup() {
+    T=$(mktemp -d "$D/t-XXXX")
+    NAME=c${T##*-}
+}
+
+teardown() {
+    local id=
+    docker inspect -f '{{.Id}}' "$NAME" >"$T/id" 2>/dev/null && id=$(cat "$T/id")
+    docker rm -f "$NAME" "${NAME}b" >/dev/null 2>&1 || true
+    [[ -z $id ]] || nothing_left "$id" || { tail -5 "$D/dockerd.log" >&2; return 1; }
+    # No container of this file runs any more, so no VM either.
+    is "VMs left" "$(for pid in $(island_pids); do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -aE '^[^ ]*(qemu|husk-|virtiofsd)'; done)" ""
+    rm -rf "$T"
+}
+
+field() { docker inspect -f "{{$2}}" "$1"; }
+logged() { [[ $(docker logs "$NAME" 2>&1) == *"$1"* ]]; }
+
+@test "docker run: output, exit codes" {
+    ok docker run --rm --name "$NAME" busybox sh -c 'echo out; echo err >&2; uname -r'
+    is "stdout" "$(head -1 <<<"$out")" out
+    is "stderr" "$err" err
+    ! is_husk || [[ $(sed -n 2p <<<"$out") != "$(uname -r)" ]]
+    try docker run --rm --name "$NAME" busybox sh -c 'exit 42'
+    is "exit code" "$status" 42
+    try docker run --rm --name "$NAME" busybox sh -c 'kill -9 $$; sleep 1; exit 3'
+    like "exit code" "$status" '^(3|137)$'
+    try docker run --name "$NAME" busybox no-such-program
+    is "exit code of a missing program" "$status" 127
+    like "error" "$err" 'executable file not found'
+    ok docker rm "$NAME"
+    try docker run --name "$NAME" busybox /etc/passwd
+    is "exit code of what is no program" "$status" 126
+    like "error" "$err" 'permission denied'
+}
+
+@test "docker run -d, logs, wait, inspect, top, rm" {
+    ok docker run -d --name "$NAME" busybox sh -c 'echo hello; echo error >&2; while [ ! -e /go ]; do sleep 0.1; done; exit 5'
+    until_ok "the log" logged hello
+    is "running" "$(field "$NAME" .State.Running)" true
+    alive "$(field "$NAME" .State.Pid)"
+    try docker rm "$NAME"
+    is "exit code of rm of a running one" "$status" 1
+    ok docker exec "$NAME" touch /go
+    ok docker wait "$NAME"
+    is "exit code" "$out" 5
+    ok docker logs "$NAME"
+    is "stdout" "$out" hello
+    is "stderr" "$err" error
+    is "status" "$(field "$NAME" .State.Status)" exited
+    # Started again.
+    docker cp "$NAME:/go" "$T/go"
+    ok docker start "$NAME"
+    ok docker wait "$NAME"
+    ok docker rm "$NAME"
+}
+
+@test "docker run -i: stdin, byte by byte" {
+    is "a small one" "$(printf 'one\ntwo' | docker run --rm -i --name "$NAME" busybox wc -c)" 7
+    head -c 3000000 /dev/urandom >"$T/data"
+    is "a big one, there and back" "$(docker run --rm -i --name "$NAME" busybox cat <"$T/data" | sha256sum)" "$(sha256sum <"$T/data")"
+}
+
+on_docker_terminal() { DOCKER_CONFIG=$D/config on_terminal "$DOCKER" -H "unix://$D/s" "$@"; }
+
+@test "docker run -it and exec -it" {
+    try on_docker_terminal run --rm -it --name "$NAME" busybox sh -c 'test -t 0 && test -t 1 && echo "a terminal $TERM"; exit 6'
+    is "exit code" "$status" 6
+    like "output" "$out" 'a terminal xterm'
+    ok docker run -d --name "$NAME" busybox sleep 1000
+    try on_docker_terminal exec -it "$NAME" sh -c 'tty; exit 7'
+    is "exit code" "$status" 7
+    like "output" "$out" '/dev/pts/[0-9]'
+}
+
+@test "docker exec" {
+    ok docker run -d --name "$NAME" -e FROM=run busybox sleep 1000
+    ok docker exec -e X=y -w /tmp -u 1000:1001 "$NAME" sh -c 'echo $FROM $X $(pwd) $(id -u) $(id -g)'
+    is "output" "$out" 'run y /tmp 1000 1001'
+    try docker exec "$NAME" sh -c 'exit 9'
+    is "exit code" "$status" 9
+    is "stdin" "$(printf 12345 | docker exec -i "$NAME" wc -c)" 5
+    try docker exec "$NAME" no-such-program
+    like "exit code" "$status" '^(126|127)$'
+    ok docker exec -d "$NAME" sh -c 'echo x >/made; sleep 1000'
+    until_ok "a detached exec" docker exec "$NAME" test -s /made
+    ok docker exec "$NAME" ps
+    like "processes" "$out" 'sleep 1000'
+    ok docker top "$NAME"
+    like "top" "$out" 'PID'
+}
+
+@test "docker stop and kill" {
+    ok docker run -d --name "$NAME" busybox sh -c 'trap "echo bye; exit 4" TERM; echo ready; while :; do sleep 0.1; done'
+    until_ok "it to be ready" logged ready
+    ok docker stop -t "$LIMIT" "$NAME"
+    is "exit code" "$(field "$NAME" .State.ExitCode)" 4
+    like "output" "$(docker logs "$NAME")" bye
+    ok docker rm "$NAME"
+    ok docker run -d --name "$NAME" busybox sleep 1000
+    ok docker stop -t 1 "$NAME"
+    is "exit code" "$(field "$NAME" .State.ExitCode)" 137
+    ok docker start "$NAME"
+    ok docker kill "$NAME"
+    ok docker wait "$NAME"
+    is "exit code" "$out" 137
+    ok docker start "$NAME"
+    ok docker rm -f "$NAME"
+}
+
+@test "docker pause and unpause" {
+    ok docker run -d --name "$NAME" busybox sh -c 'while :; do echo x >>/count; sleep 0.05; done'
+    ok docker pause "$NAME"
+    is "paused" "$(field "$NAME" .State.Paused)" true
+    try docker exec "$NAME" true
+    is "exit code of exec" "$status" 1
+    ok docker unpause "$NAME"
+    is "paused" "$(field "$NAME" .State.Paused)" false
+    ok docker exec "$NAME" test -s /count
+}
+
+@test "docker run -v, -e, -w, -u, --hostname, --tmpfs, --read-only, --mount of a volume" {
+    mkdir "$T/rw" "$T/ro"
+    echo host >"$T/rw/in"
+    chmod 777 "$T/rw"
+    ok docker run --rm --name "$NAME" -v "$T/rw:/rw" -v "$T/ro:/ro:ro" -e KEY='a value' -w /rw -u 1000:1001 --hostname guest \
+        --tmpfs /scratch --read-only busybox \
+        sh -c 'cat in; echo inside >out; echo x 2>/dev/null >/ro/x || echo read-only; echo "$KEY $(pwd) $(id -u):$(id -g) $(hostname)"
+            echo x 2>/dev/null >/x || echo root read-only; grep -c " /scratch tmpfs" /proc/mounts'
+    is "output" "$out" $'host\nread-only\na value /rw 1000:1001 guest\nroot read-only\n1'
+    is "what it wrote" "$(cat "$T/rw/out") $(stat -c %u "$T/rw/out")" 'inside 1000'
+    ok docker run --rm --name "$NAME" -v "vol$NAME:/data" busybox sh -c 'echo kept >/data/file'
+    ok docker run --rm --name "$NAME" -v "vol$NAME:/data" busybox cat /data/file
+    is "a named volume" "$out" kept
+    ok docker volume rm "vol$NAME"
+}
+
+@test "docker run --memory and --cpus, seen from inside" {
+    ok docker run --rm --name "$NAME" --memory 128m --cpus 0.5 --pids-limit 100 busybox sh -c 'cd /sys/fs/cgroup
+        cat memory.max 2>/dev/null || cat memory/memory.limit_in_bytes; cat cpu.max 2>/dev/null || cat cpu/cpu.cfs_quota_us
+        cat pids.max 2>/dev/null || cat pids/pids.max'
+    is "memory" "$(sed -n 1p <<<"$out")" 134217728
+    like "cpu" "$(sed -n 2p <<<"$out")" '^50000( 100000)?$'
+    is "pids" "$(sed -n 3p <<<"$out")" 100
+}
+
+@test "docker's bridge: the address, the gateway, another container, a published port" {
+    ok docker run -d --name "$NAME" -p 127.0.0.1:8099:80 busybox sh -c 'echo "served from $(hostname)" >/www/index.html; exec httpd -f -p 80 -h /www'
+    local address gateway
+    address=$(field "$NAME" .NetworkSettings.IPAddress)
+    gateway=$(field "$NAME" .NetworkSettings.Gateway)
+    ok docker exec "$NAME" ip -o -4 addr show dev eth0
+    like "eth0" "$out" " $address/16 "
+    ok docker exec "$NAME" cat /sys/class/net/eth0/address
+    is "hardware address" "$out" "$(field "$NAME" .NetworkSettings.MacAddress)"
+    ok docker exec "$NAME" ip route
+    like "default route" "$out" "default via $gateway dev eth0"
+    ok docker exec "$NAME" ping -c 1 -w 10 "$gateway"
+    # From the host of the bridge, through the published port, and from another container.
+    until_ok "the server" inside wget -q -O "$T/page" "http://$address/"
+    is "page" "$(cat "$T/page")" "served from $(field "$NAME" .Config.Hostname)"
+    ok inside wget -q -O - http://127.0.0.1:8099/
+    is "page through the port" "$out" "served from $(field "$NAME" .Config.Hostname)"
+    ok docker run --rm --name "${NAME}b" busybox sh -c "ping -c 1 -w 10 $address >/dev/null && wget -q -O - http://$address/"
+    is "page from a container" "$out" "served from $(field "$NAME" .Config.Hostname)"
+    # The bridge has no port left of it afterwards.
+    ok docker rm -f "$NAME"
+    is "interfaces left" "$(inside ip -o link | grep -cE 'veth|tap')" 0
+}
+
+@test "docker run --network none: nothing but lo" {
+    ok docker run --rm --name "$NAME" --network none busybox sh -c 'ip -o link | grep -c "link/ether"; ip -o addr show dev lo; ip route'
+    is "cards" "$(head -1 <<<"$out")" 0
+    like "lo" "$out" '127.0.0.1/8'
+    unlike "routes" "$out" 'default'
+}
+
+@test "docker run with bad input: an error, nothing left" {
+    try docker run --rm --name "$NAME" -w /etc/passwd busybox true
+    [[ $status -ne 0 ]]
+    try docker run --rm --name "$NAME" -u no-such-user busybox true
+    [[ $status -ne 0 ]]
+    like "error" "$err" 'no-such-user'
+    is "containers" "$(docker ps -aq)" ""
+}
