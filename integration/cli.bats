@@ -503,6 +503,16 @@ load helpers
     nothing_left
 }
 
+@test "any valid id will do, also one that husk might use for a file of its own" {
+    new_bundle
+    edit --arg c "/$ID" '.linux.cgroupsPath = $c'
+    local id
+    for id in accel state.json lock 0 A_b+c-d.e "$ID$(printf 'x%.0s' {1..200})"; do
+        ok husk run --bundle "$BUNDLE" "$id" </dev/null
+    done
+    nothing_left
+}
+
 @test "three containers at a time, each its own" {
     local i pids=()
     for i in 1 2 3; do

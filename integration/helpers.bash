@@ -94,7 +94,7 @@ common_teardown_file() { rm -rf --one-file-system "$FILE_DIR"; }
 common_teardown() {
     local id
     if [[ -d $ROOT ]]; then
-        for id in $(ls "$ROOT"); do
+        for id in $(find "$ROOT" -mindepth 1 -maxdepth 1 -type d -printf "%f "); do
             timeout -k 5 "$LIMIT" "$HUSK" --root "$ROOT" delete --force "$id" 3>&- || echo "teardown: delete --force $id: exit $?"
         done
     fi
@@ -125,7 +125,7 @@ tagged_pids() {
     done | sort -un
 }
 
-tagged_cgroups() { find /sys/fs/cgroup -type d -name "*$1*" 2>/dev/null; }
+tagged_cgroups() { find /sys/fs/cgroup -type d -path "*$1*" 2>/dev/null; }
 
 leftovers() {
     local tag=${1:-$TAG} pid
@@ -134,7 +134,8 @@ leftovers() {
     done
     awk -v t="$tag" 'index($5, t) {print "mount " $5}' /proc/self/mountinfo
     tagged_cgroups "$tag" | sed 's/^/cgroup /'
-    [[ ! -d ${ROOT:-} ]] || find "$ROOT" -mindepth 1 | head -20 | sed 's/^/file /'
+    # What husk remembers of the machine, the probe's result, is no container's.
+    [[ ! -d ${ROOT:-} ]] || find "$ROOT" -mindepth 1 ! -path "$ROOT/accel" ! -path "$ROOT/.*" | head -20 | sed 's/^/file /'
 }
 
 # Ends of processes are asynchronous for who only sees /proc: a short while is given.
@@ -278,8 +279,12 @@ island_down() {
     done
     kill "$ISLAND"
     wait "$ISLAND" 2>/dev/null || true
-    # What the engine itself made stays when its containers are gone: the parent folder.
-    while read -r folder; do rmdir "$folder" 2>/dev/null || left+="cgroup $folder"$'\n'; done < <(tagged_cgroups "$TAG" | sort -r)
+    # What the engine itself made stays when its containers are gone: the parent folder, and conmon's.
+    while read -r folder; do
+        [[ $folder == */"ht$TAG" || $folder == */conmon ]] && rmdir "$folder" 2>/dev/null && continue
+        left+="cgroup $folder"$'\n'
+        rmdir "$folder" 2>/dev/null || true
+    done < <(tagged_cgroups "$TAG" | sort -r)
     umount -R -l "$T" 2>/dev/null || true
     rm -rf "$T"
     [[ -z $left ]] || fail "left behind:" "$left"

@@ -1,0 +1,196 @@
+# Podman with its own storage, in a network and a mount namespace of its own, with husk as its runtime.
+load helpers
+
+podman() {
+    CONTAINERS_CONF=$D/containers.conf timeout --foreground -k 5 "$LIMIT" nsenter -t "$ISLAND" -n -m -- podman --root "$D/r" --runroot "$D/rr" \
+        --tmpdir "$D/tmp" --runtime "$HUSK" --cgroup-manager cgroupfs --events-backend file "$@" 3>&- 4>&-
+}
+prun() { podman run --cgroup-parent "/ht$TAG" --name "$NAME" "$@"; }
+
+setup_file() {
+    command -v podman conmon >/dev/null || skip "no podman"
+    common_setup_file
+    island_up
+    export D=$T
+    local backend=cni
+    [[ -x /usr/lib/podman/netavark || -x /usr/libexec/podman/netavark ]] && backend=netavark
+    mkdir -p "$D"/{tmp,net}
+    # Locks in files: the default's shared memory is one for all podmans of the machine.
+    cat >"$D/containers.conf" <<END
+[engine]
+lock_type = "file"
+[network]
+network_backend = "$backend"
+network_config_dir = "$D/net"
+END
+    # Podman asks for a million open files, which the host may not have; a guest has its own limits.
+    is_husk || printf '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n' >>"$D/containers.conf"
+    tar -C "$FILE_DIR/rootfs" -c . | podman import - busybox >/dev/null
+}
+
+teardown_file() {
+    [[ -n ${D:-} ]] || return 0
+    podman rm -fa -t 0 >/dev/null 2>&1 || true
+    common_teardown_file
+    # Its own folder for conmon's cgroup, and the network's DNS.
+    local pid
+    for pid in $(island_pids); do
+        case $(cat "/proc/$pid/comm") in aardvark-dns) kill "$pid" ;; esac
+    done
+    inside umount -R "$D/r/overlay" 2>/dev/null || true
+    island_down
+}
+
+setup() {
+    T=$(mktemp -d "$D/t-XXXX")
+    NAME=c${T##*-}
+}
+
+teardown() {
+    local id
+    id=$(podman inspect -f '{{.Id}}' "$NAME" 2>/dev/null) || id=
+    podman rm -f -t 0 -i "$NAME" "${NAME}b" >/dev/null 2>&1 || true
+    [[ -z $id ]] || nothing_left "$id" || return 1
+    until_ok "the VMs to be gone" eval '[[ -z $(vms) ]]'
+    rm -rf "$T"
+}
+vms() {
+    local pid
+    for pid in $(island_pids); do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -aE '^[^ ]*(qemu|husk-|virtiofsd)'; done
+}
+
+field() { podman inspect -f "{{$2}}" "$1"; }
+logged() { [[ $(podman logs "$NAME" 2>&1) == *"$1"* ]]; }
+
+@test "podman run: output, exit codes" {
+    ok prun --rm busybox sh -c 'echo out; echo err >&2; uname -r'
+    is "stdout" "$(head -1 <<<"$out")" out
+    like "stderr" "$err" err
+    ! is_husk || [[ $(sed -n 2p <<<"$out") != "$(uname -r)" ]]
+    try prun --rm busybox sh -c 'exit 42'
+    is "exit code" "$status" 42
+    try prun --rm busybox no-such-program
+    is "exit code of a missing program" "$status" 127
+    try prun --rm busybox /etc/passwd
+    is "exit code of what is no program" "$status" 126
+}
+
+@test "podman run -d, logs, wait, inspect, rm" {
+    ok prun -d busybox sh -c 'echo hello; echo error >&2; while [ ! -e /go ]; do sleep 0.1; done; exit 5'
+    until_ok "the log" logged hello
+    is "running" "$(field "$NAME" .State.Running)" true
+    alive "$(field "$NAME" .State.Pid)"
+    try podman rm "$NAME"
+    [[ $status -ne 0 ]]
+    ok podman exec "$NAME" touch /go
+    ok podman wait "$NAME"
+    is "exit code" "$out" 5
+    ok podman logs "$NAME"
+    is "stdout" "$out" hello
+    is "stderr" "$err" error
+    is "status" "$(field "$NAME" .State.Status)" exited
+    ok podman start "$NAME"
+    ok podman wait "$NAME"
+    ok podman rm "$NAME"
+}
+
+@test "podman run -i: stdin, byte by byte" {
+    is "a small one" "$(printf 'one\ntwo' | prun --rm -i busybox wc -c)" 7
+    head -c 3000000 /dev/urandom >"$T/data"
+    is "a big one, there and back" "$(prun --rm -i busybox cat <"$T/data" | sha256sum)" "$(sha256sum <"$T/data")"
+}
+
+on_podman_terminal() {
+    CONTAINERS_CONF=$D/containers.conf on_terminal nsenter -t "$ISLAND" -n -m -- podman --root "$D/r" --runroot "$D/rr" --tmpdir "$D/tmp" \
+        --runtime "$HUSK" --cgroup-manager cgroupfs --events-backend file "$@"
+}
+
+@test "podman run -it and exec -it" {
+    try on_podman_terminal run --cgroup-parent "/ht$TAG" --name "$NAME" --rm -it busybox sh -c 'test -t 0 && test -t 1 && echo "a terminal $TERM"; exit 6'
+    is "exit code" "$status" 6
+    like "output" "$out" 'a terminal xterm'
+    ok prun -d busybox sleep 1000
+    try on_podman_terminal exec -it "$NAME" sh -c 'tty; exit 7'
+    is "exit code" "$status" 7
+    like "output" "$out" '/dev/pts/[0-9]'
+}
+
+@test "podman exec" {
+    ok prun -d -e FROM=run busybox sleep 1000
+    ok podman exec -e X=y -w /tmp -u 1000:1001 "$NAME" sh -c 'echo $FROM $X $(pwd) $(id -u) $(id -g)'
+    is "output" "$out" 'run y /tmp 1000 1001'
+    try podman exec "$NAME" sh -c 'exit 9'
+    is "exit code" "$status" 9
+    is "stdin" "$(printf 12345 | podman exec -i "$NAME" wc -c)" 5
+    try podman exec "$NAME" no-such-program
+    is "exit code of a missing program" "$status" 127
+    ok podman exec -d "$NAME" sh -c 'echo x >/made; sleep 1000'
+    until_ok "a detached exec" podman exec "$NAME" test -s /made
+}
+
+@test "podman stop, kill and rm -f" {
+    ok prun -d busybox sh -c 'trap "echo bye; exit 4" TERM; echo ready; while :; do sleep 0.1; done'
+    until_ok "it to be ready" logged ready
+    ok podman stop -t "$LIMIT" "$NAME"
+    is "exit code" "$(field "$NAME" .State.ExitCode)" 4
+    like "output" "$(podman logs "$NAME")" bye
+    ok podman rm "$NAME"
+    ok prun -d busybox sleep 1000
+    ok podman stop -t 1 "$NAME"
+    is "exit code" "$(field "$NAME" .State.ExitCode)" 137
+    ok podman start "$NAME"
+    ok podman kill "$NAME"
+    ok podman wait "$NAME"
+    is "exit code" "$out" 137
+    ok podman start "$NAME"
+    ok podman rm -f -t 0 "$NAME"
+}
+
+@test "podman pause and unpause" {
+    ok prun -d busybox sh -c 'while :; do echo x >>/count; sleep 0.05; done'
+    ok podman pause "$NAME"
+    is "status" "$(field "$NAME" .State.Status)" paused
+    ok podman unpause "$NAME"
+    is "status" "$(field "$NAME" .State.Status)" running
+    ok podman exec "$NAME" test -s /count
+}
+
+@test "podman run -v, -e, -w, -u, --hostname, --memory, --cpus" {
+    mkdir "$T/rw" "$T/ro"
+    echo host >"$T/rw/in"
+    chmod 777 "$T/rw"
+    ok prun --rm -v "$T/rw:/rw" -v "$T/ro:/ro:ro" -e KEY='a value' -w /rw -u 1000:1001 --hostname guest \
+        --memory 128m --cpus 0.5 busybox \
+        sh -c 'cat in; echo inside >out; echo x 2>/dev/null >/ro/x || echo read-only; echo "$KEY $(pwd) $(id -u):$(id -g) $(hostname)"
+            cd /sys/fs/cgroup; cat memory.max 2>/dev/null || cat memory/memory.limit_in_bytes
+            cat cpu.max 2>/dev/null || cat cpu/cpu.cfs_quota_us'
+    like "output" "$out" $'^host\nread-only\na value /rw 1000:1001 guest\n134217728\n50000( 100000)?$'
+    is "what it wrote" "$(cat "$T/rw/out") $(stat -c %u "$T/rw/out")" 'inside 1000'
+}
+
+@test "podman's bridge: the address, the gateway, another container" {
+    ok prun -d busybox sh -c 'echo "served from $(hostname)" >/www/index.html; exec httpd -f -p 80 -h /www'
+    local address gateway
+    address=$(field "$NAME" .NetworkSettings.IPAddress)
+    gateway=$(field "$NAME" .NetworkSettings.Gateway)
+    ok podman exec "$NAME" ip -o -4 addr show dev eth0
+    like "eth0" "$out" " $address/16 "
+    ok podman exec "$NAME" ip route
+    like "default route" "$out" "default via $gateway dev eth0"
+    ok podman exec "$NAME" sh -c 'ip -o link show dev eth0'
+    like "hardware address" "$out" "$(field "$NAME" .NetworkSettings.MacAddress)"
+    until_ok "the server" inside wget -q -O "$T/page" "http://$address/"
+    like "page" "$(cat "$T/page")" 'served from'
+    ok podman run --cgroup-parent "/ht$TAG" --rm --cap-add NET_RAW --name "${NAME}b" busybox \
+        sh -c "ping -c 1 -w 10 $gateway >/dev/null && ping -c 1 -w 10 $address >/dev/null && wget -q -O - http://$address/"
+    like "page from a container" "$out" 'served from'
+    ok podman rm -f -t 0 "$NAME"
+    is "interfaces left" "$(inside ip -o link | grep -cE 'veth|tap')" 0
+}
+
+@test "podman run --network none: nothing but lo" {
+    ok prun --rm --network none busybox sh -c 'ip -o link | grep -c "link/ether"; ip -o addr show dev lo; ip route'
+    is "cards" "$(head -1 <<<"$out")" 0
+    like "lo" "$out" '127.0.0.1/8'
+    unlike "routes" "$out" 'default'
+}
