@@ -83,7 +83,7 @@ Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, con
   BootRequest boot;
   boot.folder = args.container.folder;
   boot.machine.type = o_.options.machine == "microvm" ? MachineType::kMicrovm : MachineType::kQ35;
-  boot.machine.accel = choose_accel(o_.options.accel, o_.root);
+  boot.machine.accel = choose_accel(o_.options.accel, "");
   boot.machine.vmm = o_.options.qemu;
   boot.machine.firmware = o_.options.firmware;
   boot.machine.kernel = guest.kernel;
@@ -256,7 +256,8 @@ void VmBackend::update(const ContainerRef& c, const spec::Resources& resources) 
 
 std::vector<ProcessRow> VmBackend::processes(const ContainerRef& c) {
   std::vector<ProcessRow> rows;
-  for (const Json& p : ask(c, {{"op", "ps"}}, deadline::kControlReply).at("processes"))
+  Json reply = ask(c, {{"op", "ps"}}, deadline::kControlReply);
+  for (const Json& p : reply.at("processes"))
     rows.push_back({p.at("pid"), p.at("ppid"), p.at("uid"), p.at("start"), p.at("cpu"), p.at("tty"), p.at("command")});
   return rows;
 }
