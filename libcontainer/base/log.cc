@@ -40,9 +40,11 @@ class LineSink : public spdlog::sinks::base_sink<std::mutex> {
     time_t t = spdlog::log_clock::to_time_t(when);
     tm utc{};
     gmtime_r(&t, &utc);
-    char buf[32];
-    strftime(buf, sizeof buf, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    return buf;
+    char buf[32], out[48];
+    strftime(buf, sizeof buf, "%Y-%m-%dT%H:%M:%S", &utc);
+    auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch()).count() % 1000;
+    snprintf(out, sizeof out, "%s.%03dZ", buf, static_cast<int>(ms));
+    return out;
   }
 
   UniqueFd fd_;

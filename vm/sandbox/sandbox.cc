@@ -19,6 +19,7 @@ Sandbox::Sandbox(BootRequest boot)
   make_dirs(folder, 0700);
   share_ = Share::start({boot_.virtiofsd, boot_.virtiofs_cache, folder});
   machine_ = start_qemu(boot_.machine);
+  spdlog::debug("virtiofsd and QEMU run");
   console_ = std::make_unique<Console>(machine_->take_console());
   agent_ = std::make_unique<AgentClient>(machine_->take_agent());
   boot_thread_ = std::thread([this] { boot_guest(); });
@@ -44,6 +45,7 @@ void Sandbox::boot_guest() {
     AgentClient::Hello hello = agent_->hello("husk", boot_.log_level);
     spdlog::debug("guest kernel {}, agent {}", printable(hello.kernel_release), printable(hello.agent_version));
     agent_->mount_share(Share::kTag);
+    spdlog::debug("share mounted");
   } catch (const Error& e) {
     error = std::make_unique<Error>(e);
     error->add_context("booting the VM");
@@ -125,6 +127,7 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
     if (body.at("splice")) with_context("network", [&] { splice_network(fds[4].get()); });
     wait_for_guest();
     agent_->create_container(id, guest, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
+    spdlog::debug("{} created in the guest", id);
     relay(id, "", std::move(process), body.at("shim"));
   } catch (...) {
     try {
@@ -170,6 +173,7 @@ void Sandbox::on_exited(const std::string& id, const std::string& process_id) {
   auto found = containers_.find(id);
   if (found == containers_.end()) return;
   found->second.processes[process_id].exited = true;
+  spdlog::debug("{} {} has ended", id, process_id);
   if (process_id.empty()) found->second.status = Status::kStopped;
 }
 
@@ -320,6 +324,7 @@ Json Sandbox::handle(Message& request) {
     } else if (op == "start") {
       require(id, {Status::kCreated}, "cannot start a container that is not created");
       agent_->start_process(id, "");
+      spdlog::debug("{} started", id);
       std::lock_guard lock(mutex_);
       Container& container = find(id);
       if (container.status == Status::kCreated) container.status = Status::kRunning;
@@ -392,6 +397,7 @@ void Sandbox::end() noexcept {
   containers.clear();  // relays: what still ran is told as killed
   if (netns_) unsplice(netns_.get(), spliced_);
   share_.reset();
+  spdlog::debug("the VM is gone");
 }
 
 }  // namespace husk::vm
