@@ -134,8 +134,7 @@ leftovers() {
     done
     awk -v t="$tag" 'index($5, t) {print "mount " $5}' /proc/self/mountinfo
     tagged_cgroups "$tag" | sed 's/^/cgroup /'
-    # What husk remembers of the machine, the probe's result, is no container's.
-    [[ ! -d ${ROOT:-} ]] || find "$ROOT" -mindepth 1 ! -path "$ROOT/accel" ! -path "$ROOT/.*" | head -20 | sed 's/^/file /'
+    [[ ! -d ${ROOT:-} ]] || find "$ROOT" -mindepth 1 ! -path "$ROOT/.*" | head -20 | sed 's/^/file /'
 }
 
 # Ends of processes are asynchronous for who only sees /proc: a short while is given.
@@ -277,6 +276,7 @@ island_down() {
         left+="process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-160)"$'\n'
         kill -9 "$pid" 2>/dev/null || true
     done
+    for pid in {1..100}; do island_empty && break; sleep 0.1; done
     kill "$ISLAND"
     wait "$ISLAND" 2>/dev/null || true
     # What the engine itself made stays when its containers are gone: the parent folder, and conmon's.
