@@ -8,7 +8,7 @@
 namespace husk::vm {
 namespace {
 constexpr size_t kMaxLine = 256;
-constexpr size_t kMaxLines = 12;
+constexpr size_t kMaxLines = 30;
 }  // namespace
 
 void Console::finish_line() {
@@ -16,6 +16,8 @@ void Console::finish_line() {
   std::string text = printable(line_, kMaxLine);
   line_.clear();
   spdlog::debug("guest: {}", text);
+  if (cause_.empty() && (text.find("Kernel panic") != std::string::npos || text.rfind("husk-agent: ", 0) == 0))
+    cause_ = text;
   lines_.push_back(std::move(text));
   if (lines_.size() > kMaxLines) lines_.pop_front();
 }
@@ -36,6 +38,12 @@ bool Console::pump() {
       line_ += buf[i];
   }
   return true;
+}
+
+std::string Console::last_words() const {
+  std::lock_guard lock(mutex_);
+  if (!cause_.empty()) return cause_;
+  return lines_.empty() ? "" : lines_.back();
 }
 
 std::string Console::tail() const {

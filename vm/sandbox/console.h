@@ -16,7 +16,10 @@ class Console {
   int fd() const { return fd_.get(); }
   // Reads what is there; false at the end. Lines go to the debug log.
   bool pump();
-  // The last lines, quoted, joined with " | "; empty if it said nothing.
+  // Why the guest died, by its own words: the kernel's panic or the agent's complaint if there was one, else the last
+  // line. Quoted; empty if it said nothing.
+  std::string last_words() const;
+  // The last lines, quoted, joined with " | ".
   std::string tail() const;
 
  private:
@@ -25,6 +28,7 @@ class Console {
   UniqueFd fd_;
   mutable std::mutex mutex_;
   std::string line_;
+  std::string cause_;
   std::deque<std::string> lines_;
 };
 

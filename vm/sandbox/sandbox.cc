@@ -70,7 +70,7 @@ void Sandbox::explain_guest_death(Error& error) {
     while (console_->pump()) {
     }
   std::string words = machine_->last_words();
-  std::string console = console_->tail();
+  std::string console = console_->last_words();
   if (error.kind() != ErrorKind::kGuestDied && words.empty()) return;
   std::string text = error.message();
   if (!words.empty()) text += "; QEMU: " + printable(words);
@@ -84,7 +84,8 @@ void Sandbox::vmm_died() {
   while (console_ && console_->pump()) {
   }
   std::string words = machine_->last_words();
-  spdlog::error("the VM ended by itself{}{}; the guest's last words: {}", words.empty() ? "" : ": ", printable(words),
+  // Not an error line: engines take the last one of those for the answer to their command.
+  spdlog::warn("the VM ended by itself{}{}; its console's last lines: {}", words.empty() ? "" : ": ", printable(words),
                 console_->tail());
   std::lock_guard lock(mutex_);
   vmm_dead_ = true;
@@ -93,7 +94,7 @@ void Sandbox::vmm_died() {
 
 // --- create: the recipe --------------------------------------------------------------------------------------------------
 
-void Sandbox::splice_network(int netns) {
+std::vector<Interface> Sandbox::splice_network(int netns) {
   std::vector<Endpoint> endpoints = splice_namespace(netns, spliced_);
   netns_ = dup_fd(netns);
   std::vector<Interface> interfaces;
@@ -102,8 +103,7 @@ void Sandbox::splice_network(int netns) {
     machine_->plug_network(std::move(endpoint.tap_fd), endpoint.interface.mac, endpoint.interface.mtu);
     interfaces.push_back(endpoint.interface);
   }
-  wait_for_guest();
-  if (!interfaces.empty()) agent_->configure_network(interfaces);
+  return interfaces;
 }
 
 void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
@@ -124,8 +124,10 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
         make_guest_config(config, id, body.at("rootfs"), body.at("bundle"), *share_,
                           [this](pid_t pid) { return container_of_shim(pid); }, warnings);
     for (const std::string& warning : warnings) spdlog::warn("{}", warning);
-    if (body.at("splice")) with_context("network", [&] { splice_network(fds[4].get()); });
+    std::vector<Interface> interfaces;
+    if (body.at("splice")) interfaces = with_context("network", [&] { return splice_network(fds[4].get()); });
     wait_for_guest();
+    if (!interfaces.empty()) with_context("network", [&] { agent_->configure_network(interfaces); });
     agent_->create_container(id, guest, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
     spdlog::debug("{} created in the guest", id);
     relay(id, "", std::move(process), body.at("shim"));

@@ -53,7 +53,7 @@ class Sandbox {
 
   void boot_guest();
   void wait_for_guest();
-  void splice_network(int netns);
+  std::vector<Interface> splice_network(int netns);
   void create(const Json& body, std::vector<UniqueFd>& fds);
   void exec(const Json& body, std::vector<UniqueFd>& fds);
   void kill(const std::string& id, int signal, bool all);
