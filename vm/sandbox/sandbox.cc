@@ -118,14 +118,17 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
     had_container_ = true;
   }
   try {
-    std::lock_guard plug_lock(plug_mutex_);
     std::vector<std::string> warnings;
-    spec::Config guest =
-        make_guest_config(config, id, body.at("rootfs"), body.at("bundle"), *share_,
-                          [this](pid_t pid) { return container_of_shim(pid); }, warnings);
-    for (const std::string& warning : warnings) spdlog::warn("{}", warning);
     std::vector<Interface> interfaces;
-    if (body.at("splice")) interfaces = with_context("network", [&] { return splice_network(fds[4].get()); });
+    spec::Config guest;
+    {
+      // Not held while we wait for the guest: its boot needs it too.
+      std::lock_guard plug_lock(plug_mutex_);
+      guest = make_guest_config(config, id, body.at("rootfs"), body.at("bundle"), *share_,
+                                [this](pid_t pid) { return container_of_shim(pid); }, warnings);
+      if (body.at("splice")) interfaces = with_context("network", [&] { return splice_network(fds[4].get()); });
+    }
+    for (const std::string& warning : warnings) spdlog::warn("{}", warning);
     wait_for_guest();
     if (!interfaces.empty()) with_context("network", [&] { agent_->configure_network(interfaces); });
     agent_->create_container(id, guest, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
