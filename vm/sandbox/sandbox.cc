@@ -143,7 +143,8 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
     throw;
   }
   std::lock_guard lock(mutex_);
-  find(id).status = Status::kCreated;
+  Container& container = find(id);
+  if (container.status == Status::kCreating) container.status = Status::kCreated;  // else it was killed at the gate
 }
 
 std::string Sandbox::container_of_shim(pid_t pid) {
