@@ -126,18 +126,18 @@ need-deps:
 
 # --- guest -----------------------------------------------------------------------------------------------------------
 GUEST := $(BUILD)/guest
-.PHONY: guest kernel
+.PHONY: guest guest-debian kernel
 kernel: need-deps ## build husk's own small kernel (once a machine: 5 minutes, then from the cache)
 	vm/guest/build-kernel $(GUEST)
-# The own kernel is used where `make kernel` has put one into the cache; HUSK_KERNEL=debian asks for Debian's.
+# The own kernel is used where `make kernel` has put one into the cache, else Debian's.
 guest: need-deps $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init ## make the guest's kernel and initrd in build/guest
-	@mkdir -p $(GUEST)
-	@if [ "$(HUSK_KERNEL)" != debian ] && [ -e "$$(vm/guest/build-kernel --print-key)" ]; then \
+	@if [ -e "$$(vm/guest/build-kernel --print-key)" ]; then \
 	  vm/guest/build-kernel $(GUEST) && \
 	  vm/guest/make-initrd $(GUEST)/initrd.cpio $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init; \
-	else \
-	  vm/guest/fetch-debian-kernel $(GUEST) && rm -f $(GUEST)/vmlinux $(GUEST)/initrd.cpio && \
-	  vm/guest/make-initrd $(GUEST)/initrd-debian.cpio $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init $(GUEST); fi
+	else $(MAKE) --no-print-directory guest-debian; fi
+guest-debian: need-deps $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init ## the same with the kernel of Debian's cloud package
+	@vm/guest/fetch-debian-kernel $(GUEST)
+	@vm/guest/make-initrd $(GUEST)/initrd-debian.cpio $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init $(GUEST)/modules
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 # One program per room, so that a change rebuilds and runs little.
@@ -174,11 +174,14 @@ check-includes:
 	@tests/check-includes
 check-unit: all $(UNIT)
 	@tests/run-unit $(BUILD) $(UNIT_ROOMS)
-check-integration: all guest $(TOOLS)
+check-integration: all $(TOOLS)
+	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest guest-debian
 	@tests/run-integration $(BUILD) $(FILES)
-demo: all kernel guest $(TOOLS) ## the main job: real containers through husk, Podman and Docker, each on its own kernel (root)
+demo: all $(TOOLS) ## the main job: real containers through husk, Podman and Docker, each on its own kernel (root)
+	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
 	BUILD=$(abspath $(BUILD)) integration/demo
-bench: all guest $(TOOLS) ## figures beside runc's and a bare QEMU boot's (root)
+bench: all $(TOOLS) ## figures beside runc's and a bare QEMU boot's (root)
+	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
 	BUILD=$(abspath $(BUILD)) integration/bench
 
 # --- style -----------------------------------------------------------------------------------------------------------
