@@ -3,4 +3,6 @@
 
 #include "spec/options.h"
 
-int main() { return fputs(husk::spec::options_man_page().c_str(), stdout) < 0; }
+int main() {
+  return fputs(husk::spec::options_man_page().c_str(), stdout) < 0;
+}

@@ -1,5 +1,6 @@
-// console_recv SOCKET [ROWS COLUMNS]: what an engine does with --console-socket. Listens on SOCKET, takes the pty's master
-// that the runtime sends, sets its size, copies it to stdout and stdin to it. Ends when the terminal hangs up.
+// console_recv SOCKET [ROWS COLUMNS]: what an engine does with --console-socket. Listens on SOCKET, takes the
+// pty's master that the runtime sends, sets its size, copies it to stdout and stdin to it. Ends when the
+// terminal hangs up.
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>

@@ -8,22 +8,23 @@ namespace husk::deadline {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-inline constexpr seconds kControlConnect{10};    // husk: connect to husk-sandbox's control socket
-inline constexpr seconds kControlReply{60};      // husk: the reply of any request but create
-inline constexpr seconds kCreateReply{180};      // husk: the reply of create (boot and hooks included)
-inline constexpr seconds kShimReady{10};         // husk: husk-shim has set up its session
-inline constexpr seconds kQmpGreeting{20};       // husk-sandbox: QEMU's first word
-inline constexpr seconds kQmpReply{20};          // husk-sandbox: the reply of a QMP command
-inline constexpr seconds kVirtiofsdReady{10};    // husk-sandbox: virtiofsd accepts QEMU
-inline constexpr seconds kGuestBoot{90};         // husk-sandbox: from QEMU's start to the agent's hello (TCG on a busy host)
-inline constexpr seconds kAgentCall{30};         // husk-sandbox: any RPC that should be quick
-inline constexpr seconds kAgentCreate{60};       // husk-sandbox: CreateContainer
-inline constexpr seconds kGuestShutdown{3};      // husk-sandbox: the guest's own sync and power off, then SIGKILL
-inline constexpr seconds kProcessEnd{10};        // after SIGKILL, until the pidfd says gone
-inline constexpr seconds kInitReady{60};         // agent: husk-init reaches the gate of start
-inline constexpr seconds kInitExec{30};          // agent: husk-init's exec after the gate
-inline constexpr seconds kDeviceAppears{10};     // agent: a hot-plugged device after a rescan
-inline constexpr seconds kDeleteEnd{30};         // husk delete: husk-sandbox's own end
-inline constexpr seconds kCgroupRemove{5};       // rmdir of a cgroup whose processes are ending
+inline constexpr seconds kControlConnect{10};  // husk: connect to husk-sandbox's control socket
+inline constexpr seconds kControlReply{60};    // husk: the reply of any request but create
+inline constexpr seconds kCreateReply{180};    // husk: the reply of create (boot and hooks included)
+inline constexpr seconds kShimReady{10};       // husk: husk-shim has set up its session
+inline constexpr seconds kQmpGreeting{20};     // husk-sandbox: QEMU's first word
+inline constexpr seconds kQmpReply{20};        // husk-sandbox: the reply of a QMP command
+inline constexpr seconds kVirtiofsdReady{10};  // husk-sandbox: virtiofsd accepts QEMU
+inline constexpr seconds kGuestBoot{
+    90};  // husk-sandbox: from QEMU's start to the agent's hello (TCG on a busy host)
+inline constexpr seconds kAgentCall{30};     // husk-sandbox: any RPC that should be quick
+inline constexpr seconds kAgentCreate{60};   // husk-sandbox: CreateContainer
+inline constexpr seconds kGuestShutdown{3};  // husk-sandbox: the guest's own sync and power off, then SIGKILL
+inline constexpr seconds kProcessEnd{10};    // after SIGKILL, until the pidfd says gone
+inline constexpr seconds kInitReady{60};     // agent: husk-init reaches the gate of start
+inline constexpr seconds kInitExec{30};      // agent: husk-init's exec after the gate
+inline constexpr seconds kDeviceAppears{10};  // agent: a hot-plugged device after a rescan
+inline constexpr seconds kDeleteEnd{30};      // husk delete: husk-sandbox's own end
+inline constexpr seconds kCgroupRemove{5};    // rmdir of a cgroup whose processes are ending
 
 }  // namespace husk::deadline

@@ -29,7 +29,9 @@ ErrorKind kind_of(int errnum) {
 
 }  // namespace
 
-const char* kind_name(ErrorKind kind) { return kNames[static_cast<size_t>(kind)]; }
+const char* kind_name(ErrorKind kind) {
+  return kNames[static_cast<size_t>(kind)];
+}
 
 ErrorKind kind_from_name(std::string_view name) {
   for (size_t i = 0; i < std::size(kNames); ++i)
@@ -37,13 +39,17 @@ ErrorKind kind_from_name(std::string_view name) {
   return ErrorKind::kInternal;
 }
 
-void Error::add_context(std::string_view context) { message_ = std::string(context) + ": " + message_; }
+void Error::add_context(std::string_view context) {
+  message_ = std::string(context) + ": " + message_;
+}
 
 void throw_errno(std::string_view what, int errnum) {
   throw Error(kind_of(errnum), std::string(what) + ": " + strerror(errnum), errnum);
 }
 
-void throw_errno(std::string_view what) { throw_errno(what, errno); }
+void throw_errno(std::string_view what) {
+  throw_errno(what, errno);
+}
 
 std::string printable(std::string_view text, size_t max) {
   static constexpr char kHex[] = "0123456789abcdef";

@@ -16,7 +16,9 @@ void UniqueFd::reset(int fd) {
   fd_ = fd;
 }
 
-UniqueFd dup_fd(int fd) { return UniqueFd(check(fcntl(fd, F_DUPFD_CLOEXEC, 3), "dup")); }
+UniqueFd dup_fd(int fd) {
+  return UniqueFd(check(fcntl(fd, F_DUPFD_CLOEXEC, 3), "dup"));
+}
 
 UniqueFd open_at(int dir, const std::string& path, int flags, mode_t mode) {
   int fd = openat(dir, path.c_str(), flags | O_CLOEXEC, mode);

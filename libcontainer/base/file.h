@@ -31,7 +31,8 @@ std::string dir_name(std::string_view path);
 // An absolute path without "." and ".." and double slashes, by text alone (no symlink is read).
 std::string clean_path(std::string_view path);
 std::string absolute_path(const std::string& path);
-// The folder of the running program (/proc/self/exe): husk finds husk-sandbox, husk-shim and husk-init beside itself.
+// The folder of the running program (/proc/self/exe): husk finds husk-sandbox, husk-shim and husk-init beside
+// itself.
 std::string program_dir();
 
 }  // namespace husk

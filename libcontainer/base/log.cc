@@ -28,10 +28,12 @@ class LineSink : public spdlog::sinks::base_sink<std::mutex> {
       line = nlohmann::json{{"level", level}, {"msg", text}, {"time", rfc3339(msg.time)}}.dump(
           -1, ' ', false, nlohmann::json::error_handler_t::replace);
     } else {
-      line = "time=\"" + rfc3339(msg.time) + "\" level=" + level + " msg=" + nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+      line = "time=\"" + rfc3339(msg.time) + "\" level=" + level +
+             " msg=" + nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     }
     line += '\n';
-    (void)!write(fd_ ? fd_.get() : STDERR_FILENO, line.data(), line.size());  // a full disk must not stop a container
+    (void)!write(fd_ ? fd_.get() : STDERR_FILENO, line.data(),
+                 line.size());  // a full disk must not stop a container
   }
   void flush_() override {}
 
@@ -59,11 +61,13 @@ void init_log(const LogOptions& o) {
   auto level = o.debug ? spdlog::level::debug : spdlog::level::warn;
   if (!o.level.empty() && !o.debug) {
     level = spdlog::level::from_str(o.level);
-    if (level == spdlog::level::off) throw Error(ErrorKind::kInvalid, "unknown log level \"" + printable(o.level) + "\"");
+    if (level == spdlog::level::off)
+      throw Error(ErrorKind::kInvalid, "unknown log level \"" + printable(o.level) + "\"");
   }
   UniqueFd fd;
   if (!o.path.empty()) fd = open_file(o.path, O_WRONLY | O_CREAT | O_APPEND, 0644);
-  auto logger = std::make_shared<spdlog::logger>("husk", std::make_shared<LineSink>(std::move(fd), o.format == "json"));
+  auto logger =
+      std::make_shared<spdlog::logger>("husk", std::make_shared<LineSink>(std::move(fd), o.format == "json"));
   logger->set_level(level);
   spdlog::set_default_logger(logger);
 }

@@ -8,10 +8,11 @@
 namespace husk {
 
 struct LogOptions {
-  std::string path;             // empty: stderr
-  std::string format = "text";  // or "json": {"level":"error","msg":"…","time":"RFC 3339"}, as engines parse it
-  bool debug = false;           // else: warnings and errors only
-  std::string level;            // trace debug info warning error; empty: decided by `debug`
+  std::string path;  // empty: stderr
+  std::string format =
+      "text";          // or "json": {"level":"error","msg":"…","time":"RFC 3339"}, as engines parse it
+  bool debug = false;  // else: warnings and errors only
+  std::string level;   // trace debug info warning error; empty: decided by `debug`
 };
 
 // Makes spdlog's default logger. Call once, early; use spdlog::debug(), warn(), error() afterwards.

@@ -44,13 +44,15 @@ sockaddr_un address_at(int dir_fd, const std::string& name) {
 
 void send_message(int socket, const Json& body, const std::vector<int>& fds) {
   std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > kMaxMessage) throw_errno("sending a message of " + std::to_string(text.size()) + " bytes", EMSGSIZE);
+  if (text.size() > kMaxMessage)
+    throw_errno("sending a message of " + std::to_string(text.size()) + " bytes", EMSGSIZE);
   send_with_fds(socket, text, fds, "sending a message");
 }
 
 bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout) {
   if (!wait_readable(socket, timeout.count() < 0 ? -1 : static_cast<int>(timeout.count())))
-    throw Error(ErrorKind::kTimeout, "no message within " + std::to_string(timeout.count()) + " ms", ETIMEDOUT);
+    throw Error(ErrorKind::kTimeout, "no message within " + std::to_string(timeout.count()) + " ms",
+                ETIMEDOUT);
   std::vector<char> text(kMaxMessage + 1);
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxMessageFds)];
   iovec iov{text.data(), text.size()};
@@ -76,14 +78,16 @@ bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout
     }
   }
   if (n == 0) return false;
-  if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) throw Error(ErrorKind::kInvalid, "a truncated message", EMSGSIZE);
+  if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+    throw Error(ErrorKind::kInvalid, "a truncated message", EMSGSIZE);
   out.body = Json::parse(text.data(), text.data() + n, nullptr, false);
   if (!out.body.is_object()) throw Error(ErrorKind::kInvalid, "a message that is not a JSON object", EPROTO);
   return true;
 }
 
 Json error_to_json(const Error& error) {
-  return {{"error", {{"kind", kind_name(error.kind())}, {"errno", error.errnum()}, {"message", error.message()}}}};
+  return {{"error",
+           {{"kind", kind_name(error.kind())}, {"errno", error.errnum()}, {"message", error.message()}}}};
 }
 
 Error error_from_json(const Json& json) {
@@ -116,7 +120,8 @@ void send_console(const std::string& socket_path, int master_fd, const std::stri
   addr.sun_family = AF_UNIX;
   if (socket_path.size() >= sizeof addr.sun_path) throw_errno("console socket " + socket_path, ENAMETOOLONG);
   memcpy(addr.sun_path, socket_path.c_str(), socket_path.size());
-  check(connect(fd.get(), reinterpret_cast<sockaddr*>(&addr), sizeof addr), "connect to console socket " + socket_path);
+  check(connect(fd.get(), reinterpret_cast<sockaddr*>(&addr), sizeof addr),
+        "connect to console socket " + socket_path);
   send_with_fds(fd.get(), name, {master_fd}, "sending the console's fd");
 }
 

@@ -1,5 +1,6 @@
-// One message with fds over an AF_UNIX SOCK_SEQPACKET socket: what husk, husk-sandbox, husk-shim and husk-init say
-// to one another. The payload is JSON (nlohmann), so that a newer peer's extra fields are simply not read.
+// One message with fds over an AF_UNIX SOCK_SEQPACKET socket: what husk, husk-sandbox, husk-shim and
+// husk-init say to one another. The payload is JSON (nlohmann), so that a newer peer's extra fields are
+// simply not read.
 #pragma once
 
 #include <chrono>
@@ -25,8 +26,8 @@ struct Message {
 
 // Throws on EPIPE and on a body larger than kMaxMessage. Never raises SIGPIPE.
 void send_message(int socket, const Json& body, const std::vector<int>& fds = {});
-// Waits at most `timeout` (negative: for ever). Returns false at EOF. Throws kTimeout, or kInvalid for what is not
-// JSON, was truncated or carries more than kMaxMessageFds fds.
+// Waits at most `timeout` (negative: for ever). Returns false at EOF. Throws kTimeout, or kInvalid for what
+// is not JSON, was truncated or carries more than kMaxMessageFds fds.
 bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout);
 
 // {"error": {"kind", "errno", "message"}} and back.
@@ -35,8 +36,8 @@ Error error_from_json(const Json& json);
 // Throws the error that a reply carries, if it carries one.
 void throw_if_error(const Json& reply);
 
-// Listening and connecting below an open folder, so that no path is longer than sun_path (108 bytes): the address is
-// /proc/self/fd/DIR/NAME.
+// Listening and connecting below an open folder, so that no path is longer than sun_path (108 bytes): the
+// address is /proc/self/fd/DIR/NAME.
 UniqueFd listen_at(int dir_fd, const std::string& name, int type);
 UniqueFd connect_at(int dir_fd, const std::string& name, int type);
 

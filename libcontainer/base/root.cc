@@ -57,11 +57,14 @@ UniqueFd Root::make_file(const std::string& path, mode_t mode) const {
   if (errno != ENOENT) throw_errno("open " + path + " in " + path_);
   std::string whole = clean_path(path);
   UniqueFd parent = make_dirs(dir_name(whole));
-  UniqueFd made(openat(parent.get(), base_name(whole).c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode));
+  UniqueFd made(openat(parent.get(), base_name(whole).c_str(),
+                       O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode));
   if (!made && errno != EEXIST) throw_errno("create " + path + " in " + path_);
   return open(whole, O_PATH);
 }
 
-std::string fd_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+std::string fd_path(int fd) {
+  return "/proc/self/fd/" + std::to_string(fd);
+}
 
 }  // namespace husk

@@ -25,7 +25,7 @@ TEST_F(GuestImageTest, NothingThere) {
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::kNotFound);
     EXPECT_NE(e.message().find("make guest"), std::string::npos);
-    EXPECT_NE(e.message().find(folder / "libexec/husk/guest"), std::string::npos);
+    EXPECT_NE(e.message().find(folder / "guest"), std::string::npos);
   }
 }
 
@@ -42,9 +42,9 @@ TEST_F(GuestImageTest, OursBeforeDebians) {
 TEST_F(GuestImageTest, AnInstalledOneFirst) {
   make("guest/vmlinux");
   make("guest/initrd.cpio");
-  make("libexec/husk/guest/vmlinux-debian");
-  make("libexec/husk/guest/initrd-debian.cpio");
-  EXPECT_EQ(find().kernel, folder / "libexec/husk/guest/vmlinux-debian");
+  make("bin/guest/vmlinux-debian");
+  make("bin/guest/initrd-debian.cpio");
+  EXPECT_EQ(find().kernel, folder / "bin/guest/vmlinux-debian");
 }
 
 TEST_F(GuestImageTest, Options) {

@@ -6,7 +6,8 @@
 namespace husk::vm {
 namespace {
 
-constexpr const char* kFolders[] = {"../libexec/husk/guest", "../share/husk/guest", "../guest"};
+// Beside the programs once installed, beside their folder in a build tree.
+constexpr const char* kFolders[] = {"guest", "../guest"};
 constexpr const char* kImages[][2] = {{"vmlinux", "initrd.cpio"}, {"vmlinux-debian", "initrd-debian.cpio"}};
 
 void require(const char* what, const std::string& path) {

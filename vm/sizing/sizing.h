@@ -23,9 +23,9 @@ Size size_for(const spec::Config& config, const spec::Options& options, uint32_t
 struct GuestImage {
   std::string kernel, initrd;
 };
-// The options' paths, or what is found beside the programs: PROGRAM_DIR/../libexec/husk/guest or
-// ../share/husk/guest or PROGRAM_DIR/../guest (a build folder): vmlinux (husk's own) with initrd.cpio, else
-// vmlinux-debian with initrd-debian.cpio. Throws kNotFound naming the folders looked into and `make guest`.
+// The options' paths, or what is found beside the programs: PROGRAM_DIR/guest (installed) or
+// PROGRAM_DIR/../guest (a build folder): vmlinux (husk's own) with initrd.cpio, else vmlinux-debian with
+// initrd-debian.cpio. Throws kNotFound naming the folders looked into and `make guest`.
 GuestImage find_guest(const spec::Options& options, const std::string& program_dir);
 
 }  // namespace husk::vm
