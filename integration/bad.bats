@@ -245,14 +245,101 @@ killed() {
 @test "kill -9 of husk-shim" { husk_only; killed husk-shim; }
 @test "kill -9 of QEMU" { husk_only; killed qemu-system; }
 
-@test "kill -9 of virtiofsd: delete --force still cleans up" {
+@test "kill -9 of virtiofsd: a VM without its files ends" { husk_only; killed virtiofsd; }
+
+@test "SIGTERM to husk-sandbox: stopped, or a create that fails" {
+    husk_only
+    sleeper
+    running "$ID" --pid-file "$T/pid"
+    kill -TERM "$(part husk-sandbox "$ID")"
+    wait_status "$ID" stopped
+    until_ok "the container's pid to be gone" dead "$(cat "$T/pid")"
+    ok husk delete "$ID"
+    nothing_left
+    edit --arg undo "$ROOT/$ID/undo.json" '.hooks = {prestart: [{path: "/bin/sh", args: ["sh", "-c", "kill -TERM $(jq .sandbox.pid \"$0\")", $undo],
+        env: ["PATH=/usr/bin:/bin"]}]}'
+    create_refused 'husk-sandbox ended'
+    nothing_left
+}
+
+@test "nobody reads the output: kill -9 is seen all the same, what was written can be read later" {
+    new_bundle
+    program yes
+    mkfifo "$T/fifo"
+    exec 7<>"$T/fifo"
+    husk create --bundle "$BUNDLE" --pid-file "$T/pid" "$ID" </dev/null >&7 2>"$T/create.err" 7>&-
+    start
+    sleep 1
+    is "status" "$(state_field "$ID" status)" running
+    ok husk kill "$ID" KILL
+    wait_status "$ID" stopped
+    until_ok "the container's pid to be gone" dead "$(cat "$T/pid")"
+    is "what was written" "$(head -c 4 <&7)" $'y\ny'
+    ok husk delete "$ID"
+    exec 7>&-
+    nothing_left
+}
+
+@test "nobody reads the output: delete --force" {
+    new_bundle
+    program yes
+    mkfifo "$T/fifo"
+    exec 7<>"$T/fifo"
+    husk create --bundle "$BUNDLE" "$ID" </dev/null >&7 2>"$T/create.err" 7>&-
+    start
+    sleep 1
+    ok husk delete --force "$ID"
+    exec 7>&-
+    nothing_left
+}
+
+# silent CLIENTS: so many connections to the control socket that say nothing.
+silent() {
+    local i
+    for ((i = 0; i < $1; ++i)); do
+        socat -u "UNIX-CONNECT:$ROOT/$ID/control.sock,type=5" - </dev/null >/dev/null 2>&1 3>&- &
+        SILENT+=($!)
+    done
+}
+
+@test "control clients that say nothing, or nonsense" {
     husk_only
     sleeper
     running
-    local pid
-    for pid in $(part virtiofsd "$ID"); do kill -9 "$pid" 2>/dev/null || true; done
+    local words pid
+    for words in garbage '{' '[]' '{}' '{"op": 1}' '{"op": "create"}' '{"op": "no-such-op", "id": "x"}' '{"op": "kill", "id": "'"$ID"'", "signal": "x"}' \
+        "$(head -c 200000 /dev/zero | tr '\0' x)"; do
+        printf %s "$words" | socat -b 300000 -t 1 - "UNIX-CONNECT:$ROOT/$ID/control.sock,type=5,sndbuf=600000" >/dev/null 2>&1 || true
+        is "status after ${words:0:40}" "$(state_field "$ID" status)" running
+    done
+    SILENT=()
+    silent 140
+    is "status" "$(state_field "$ID" status)" running
+    ok husk exec "$ID" true
     ok husk delete --force "$ID"
+    for pid in "${SILENT[@]}"; do kill "$pid" 2>/dev/null || true; done
     nothing_left
+}
+
+@test "a full disk below --root: an error, and nothing left" {
+    husk_only
+    sleeper
+    local size
+    mkdir -p "$ROOT"
+    for size in 0 4 8 12 16 20; do
+        mount -t tmpfs -o size=20k,nr_inodes=100 tmpfs "$ROOT"
+        head -c "$((20 - size))k" /dev/zero >"$ROOT/.full" || true
+        try husk create --bundle "$BUNDLE" "$ID" </dev/null
+        if ((size == 0)); then like "error" "$err" 'No space left'; fi
+        if ((status != 0)); then
+            is "lines on stderr" "$(wc -l <"$T/stderr")" 1
+            is "left" "$(ls "$ROOT")" ""
+        fi
+        ok husk delete --force "$ID"
+        is "left" "$(ls "$ROOT")" ""
+        umount "$ROOT"
+        nothing_left
+    done
 }
 
 @test "kill -9 of husk in the middle of a create" {

@@ -28,6 +28,8 @@ void leave_terminal() {
 }
 
 [[noreturn]] void die_of(int signal) {
+  // Nobody dies of these, but a guest may say so, and we would stop for ever.
+  if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU) _exit(128 + signal);
   rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);  // the core, if any, is the guest's
   prctl(PR_SET_DUMPABLE, 0);

@@ -23,8 +23,11 @@ inline constexpr seconds kGuestShutdown{3};  // husk-sandbox: the guest's own sy
 inline constexpr seconds kProcessEnd{10};    // after SIGKILL, until the pidfd says gone
 inline constexpr seconds kInitReady{60};     // agent: husk-init reaches the gate of start
 inline constexpr seconds kInitExec{30};      // agent: husk-init's exec after the gate
-inline constexpr seconds kDeviceAppears{10};  // agent: a hot-plugged device after a rescan
-inline constexpr seconds kDeleteEnd{30};      // husk delete: husk-sandbox's own end
-inline constexpr seconds kCgroupRemove{5};    // rmdir of a cgroup whose processes are ending
+inline constexpr seconds kDeviceAppears{10};   // agent: a hot-plugged device after a rescan
+inline constexpr seconds kDeleteEnd{30};       // husk delete: husk-sandbox's own end
+inline constexpr seconds kCgroupRemove{5};     // rmdir of a cgroup whose processes are ending
+inline constexpr seconds kControlRequest{10};  // husk-sandbox: a control connection's request
+// husk-sandbox: nobody takes a process's output for so long: is it still there? And from its end to the news.
+inline constexpr seconds kStalled{1}, kLateOutput{1};
 
 }  // namespace husk::deadline

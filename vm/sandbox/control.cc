@@ -67,14 +67,25 @@ bool connect_control(const std::string& sandbox_folder, UniqueFd& out) {
   }
 }
 
+bool exchange(int socket, const Json& body, const std::vector<int>& fds, Message& reply,
+              std::chrono::milliseconds timeout) {
+  try {
+    send_message(socket, body, fds);
+  } catch (const Error& e) {
+    if (e.errnum() == EPIPE || e.errnum() == ECONNRESET) return false;
+    throw;
+  }
+  return receive_message(socket, reply, timeout);
+}
+
 Json request(const std::string& sandbox_folder, const Json& body, const std::vector<int>& fds,
              std::chrono::milliseconds timeout) {
   UniqueFd socket;
   if (!connect_control(sandbox_folder, socket)) throw Error(ErrorKind::kWrongState, "container not running");
-  send_message(socket.get(), body, fds);
   Message reply;
-  if (!receive_message(socket.get(), reply, timeout))
-    throw Error(ErrorKind::kGuestDied, "husk-sandbox ended during " + body.value("op", "a request"));
+  if (!exchange(socket.get(), body, fds, reply, timeout))
+    throw Error(ErrorKind::kWrongState,
+                "container not running: its VM ended during " + body.value("op", "a request"));
   throw_if_error(reply.body);
   return std::move(reply.body);
 }

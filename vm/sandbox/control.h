@@ -1,5 +1,5 @@
-// husk's side of the control socket: ROOT/ID/control.sock of a running husk-sandbox. One connection, one request, one
-// reply, each a JSON message (libcontainer/base/message.h) whose "op" says what is wanted.
+// husk's side of the control socket: ROOT/ID/control.sock of a running husk-sandbox. One connection, one
+// request, one reply, each a JSON message (libcontainer/base/message.h) whose "op" says what is wanted.
 #pragma once
 
 #include <chrono>
@@ -12,7 +12,8 @@
 namespace husk::vm {
 
 inline constexpr const char* kControlSocket = "control.sock";
-// husk-sandbox's fd 3: the connection to the husk that created it. Until `create` has been answered, its end means: undo.
+// husk-sandbox's fd 3: the connection to the husk that created it. Until `create` has been answered, its end
+// means: undo.
 inline constexpr int kCreatorFd = 3;
 
 // The first message to a new husk-sandbox: all that it needs to start its VM.
@@ -27,8 +28,11 @@ BootRequest boot_from_json(const Json& json);
 
 // True if somebody listens there. A sandbox that has ended is false, whatever it left.
 bool connect_control(const std::string& sandbox_folder, UniqueFd& out);
-// Sends the request and returns the reply's body; throws the error that the reply carries, kWrongState ("container
-// not running") when no sandbox is there, kTimeout.
+// Sends and receives; false when the other side has gone. Throws kTimeout.
+bool exchange(int socket, const Json& body, const std::vector<int>& fds, Message& reply,
+              std::chrono::milliseconds timeout);
+// Sends the request and returns the reply's body; throws the error that the reply carries, kWrongState
+// ("container not running") when no sandbox is there or it ended without an answer, kTimeout.
 Json request(const std::string& sandbox_folder, const Json& body, const std::vector<int>& fds = {},
              std::chrono::milliseconds timeout = std::chrono::milliseconds(60000));
 

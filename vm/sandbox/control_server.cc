@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -36,7 +37,8 @@ class Server {
       : folder_(open_file(boot.folder, O_PATH | O_DIRECTORY)),
         creator_(std::move(creator)),
         signals_(make_signalfd({SIGTERM, SIGINT, SIGHUP})),
-        sandbox_(std::move(boot)) {}
+        sandbox_(std::move(boot)),
+        freed_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
 
   int run();
 
@@ -51,10 +53,11 @@ class Server {
   UniqueFd listener_;
   std::atomic<bool> created_{false}, failed_{false};
   std::atomic<unsigned> connections_{0};
+  UniqueFd freed_;  // eventfd: a connection has ended while there were too many
 };
 
-// husk is gone before it had its answer (killed, say). QEMU and virtiofsd die with us, mounts and taps with them, and
-// husk-shim when its socket ends; what is on disk is for `delete --force`.
+// husk is gone before it had its answer (killed, say). QEMU and virtiofsd die with us, mounts and taps with
+// them, and husk-shim when its socket ends; what is on disk is for `delete --force`.
 void Server::abandon() {
   spdlog::error("the husk that created this container is gone: giving up");
   unlinkat(folder_.get(), kControlSocket, 0);
@@ -64,7 +67,8 @@ void Server::abandon() {
 void Server::serve_creator() {
   Message message;
   try {
-    if (!receive_message(creator_.get(), message, std::chrono::milliseconds(-1))) return;  // the loop sees it too
+    if (!receive_message(creator_.get(), message, std::chrono::milliseconds(-1)))
+      return;  // the loop sees it too
     Json reply = answer(sandbox_, message);
     failed_ = reply.contains("error");
     created_ = true;
@@ -80,31 +84,40 @@ void Server::serve_creator() {
 void Server::serve_connection(UniqueFd socket) {
   try {
     Message message;
-    if (receive_message(socket.get(), message, deadline::kControlReply))
+    if (receive_message(socket.get(), message, deadline::kControlRequest))
       send_message(socket.get(), answer(sandbox_, message));
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {  // no memory, too
     spdlog::debug("control connection: {}", e.what());
   }
-  --connections_;
+  socket.reset();
+  uint64_t one = 1;
+  if (connections_-- == kMaxConnections) (void)!write(freed_.get(), &one, sizeof one);
 }
 
 void Server::accept_connection() {
   UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!socket) return;
-  if (connections_ >= kMaxConnections) return;  // closed: the caller gets a clear error
   ++connections_;
-  std::thread([this, s = std::move(socket)]() mutable { serve_connection(std::move(s)); }).detach();
+  try {
+    std::thread([this, s = std::move(socket)]() mutable { serve_connection(std::move(s)); }).detach();
+  } catch (const std::system_error& e) {
+    --connections_;
+    spdlog::warn("a control connection is refused: {}", e.what());
+  }
 }
 
 int Server::run() {
   listener_ = listen_at(folder_.get(), kControlSocket, SOCK_SEQPACKET);
   std::thread creator_thread([this] { serve_creator(); });
-  enum { kWake, kVmm, kSignals, kListener, kConsole, kCreator, kCount };
-  pollfd fds[kCount] = {{sandbox_.wake_fd(), POLLIN, 0}, {sandbox_.vmm_pidfd(), POLLIN, 0}, {signals_.get(), POLLIN, 0},
-                        {listener_.get(), POLLIN, 0},    {sandbox_.console()->fd(), POLLIN, 0},
-                        {creator_.get(), 0, 0}};
+  enum { kWake, kVmm, kSignals, kListener, kConsole, kCreator, kShare, kFreed, kCount };
+  pollfd fds[kCount] = {{sandbox_.wake_fd(), POLLIN, 0},       {sandbox_.vmm_pidfd(), POLLIN, 0},
+                        {signals_.get(), POLLIN, 0},           {listener_.get(), POLLIN, 0},
+                        {sandbox_.console()->fd(), POLLIN, 0}, {creator_.get(), 0, 0},
+                        {sandbox_.share_pidfd(), POLLIN, 0},   {freed_.get(), POLLIN, 0}};
   bool over = false;
   while (!over) {
+    // Who comes when there are too many waits in the listener's queue.
+    fds[kListener].fd = connections_ < kMaxConnections ? listener_.get() : -1;
     if (poll(fds, kCount, -1) < 0 && errno != EINTR) break;
     if (fds[kConsole].revents && !sandbox_.console()->pump()) fds[kConsole].fd = -1;
     if (fds[kCreator].revents) {
@@ -112,9 +125,15 @@ int Server::run() {
       fds[kCreator].fd = -1;
       over = failed_;
     }
-    if (fds[kListener].revents) accept_connection();
+    uint64_t count;
+    if (fds[kFreed].revents) (void)!read(freed_.get(), &count, sizeof count);
+    if (fds[kListener].fd >= 0 && fds[kListener].revents) accept_connection();
     if (fds[kWake].revents) over = sandbox_.tend() || over;
     if (fds[kSignals].revents) over = true;
+    if (fds[kShare].revents) {
+      fds[kShare].fd = -1;
+      sandbox_.share_died();
+    }
     if (fds[kVmm].revents) {
       sandbox_.vmm_died();
       fds[kVmm].fd = -1;
@@ -123,6 +142,7 @@ int Server::run() {
     }
   }
   unlinkat(folder_.get(), kControlSocket, 0);  // from here on: stopped
+  shutdown(creator_.get(), SHUT_RD);  // a creator that is still busy with its hooks has asked too late
   sandbox_.end();
   creator_thread.join();
   return failed_ ? 1 : 0;
@@ -138,7 +158,8 @@ int serve_sandbox(UniqueFd creator, BootRequest boot) {
   } catch (const Error& e) {
     // The VM could not even be started: that is the answer to the creator's request.
     Message message;
-    if (receive_message(creator.get(), message, deadline::kCreateReply)) send_message(creator.get(), error_to_json(e));
+    if (receive_message(creator.get(), message, deadline::kCreateReply))
+      send_message(creator.get(), error_to_json(e));
     return 1;
   }
 }

@@ -1,4 +1,5 @@
-// husk-sandbox's main loop: the control socket, the creator's connection, the guest's console, and the end of QEMU.
+// husk-sandbox's main loop: the control socket, the creator's connection, the guest's console, and the end of
+// QEMU.
 #pragma once
 
 #include "libcontainer/base/fd.h"

@@ -1,5 +1,6 @@
 #include "vm/sandbox/relay.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
@@ -11,7 +12,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
+#include "libcontainer/base/root.h"
 #include "vm/sandbox/shim_protocol.h"
 
 namespace husk::vm {
@@ -30,58 +33,126 @@ void make_raw(int tty) {
   tcsetattr(tty, TCSANOW, &t);
 }
 
-// Waits until fd is ready or stop is; false: stop.
-bool wait_for(int fd, int stop) {
-  pollfd fds[2] = {{fd, POLLIN, 0}, {stop, POLLIN, 0}};
-  while (poll(fds, 2, -1) < 0)
+// Waits until fd can be read or one of the events is there; false: an event.
+bool wait_for(int fd, int ended, int cancelled) {
+  pollfd fds[3] = {{fd, POLLIN, 0}, {ended, POLLIN, 0}, {cancelled, POLLIN, 0}};
+  while (poll(fds, 3, -1) < 0)
     if (errno != EINTR) return false;
-  return fds[1].revents == 0;
+  return fds[1].revents == 0 && fds[2].revents == 0;
+}
+
+void set_event(const UniqueFd& event) {
+  uint64_t one = 1;
+  (void)!write(event.get(), &one, sizeof one);
+}
+
+// The same pipe or terminal by an open file of our own, that never blocks: O_NONBLOCK on the one we got would
+// be seen by everybody who has it. What cannot be opened anew (a socket, a pipe whose other end is gone)
+// stays as it is.
+void unblock(UniqueFd& fd, int mode) {
+  struct stat st {};
+  if (fstat(fd.get(), &st) != 0 || !(S_ISFIFO(st.st_mode) || isatty(fd.get()))) return;
+  UniqueFd own(open(fd_path(fd.get()).c_str(), mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (own) fd = std::move(own);
+}
+
+ssize_t write_some(int fd, std::string_view data) {
+  ssize_t n = send(fd, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  return n < 0 && errno == ENOTSOCK ? write(fd, data.data(), data.size()) : n;
+}
+
+ssize_t read_some(int fd, std::string& buffer) {
+  ssize_t n = recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  return n < 0 && errno == ENOTSOCK ? read(fd, buffer.data(), buffer.size()) : n;
+}
+
+int to_milliseconds(std::chrono::milliseconds time) {
+  return static_cast<int>(time.count());
 }
 
 }  // namespace
+
+struct Relay::Answer {
+  UniqueFd event{check(eventfd(0, EFD_CLOEXEC), "eventfd")};  // status is there
+  ExitStatus status;
+};
 
 Relay::Relay(std::unique_ptr<AttachStream> stream, ProcessFds fds, Handlers handlers)
     : stream_(std::move(stream)),
       fds_(std::move(fds)),
       handlers_(std::move(handlers)),
-      stop_(check(eventfd(0, EFD_CLOEXEC), "eventfd")) {
+      ended_(check(eventfd(0, EFD_CLOEXEC), "eventfd")),
+      cancelled_(check(eventfd(0, EFD_CLOEXEC), "eventfd")) {
   if (fds_.terminal) {
     make_raw(fds_.in.get());
     tty_ = dup_fd(fds_.in.get());
-    send_window_size();
   }
-  shim_watch_ = std::thread([this] { watch_shim(); });
-  if (is_dev_null(fds_.in.get())) {
-    stream_->close_stdin();
+  if (is_dev_null(fds_.in.get()))
     fds_.in.reset();
-  } else {
-    input_ = std::thread([this] { pump_input(); });
-  }
+  else
+    unblock(fds_.in, O_RDONLY);
+  unblock(fds_.out, O_WRONLY);
+  unblock(fds_.err, O_WRONLY);
+  // All that may wait for the guest is done by these: our caller holds a lock.
+  shim_watch_ = std::thread([this] { watch_shim(); });
+  input_ = std::thread([this] { pump_input(); });
   output_ = std::thread([this] { pump_output(); });
 }
 
 Relay::~Relay() {
   stream_->cancel();
-  uint64_t one = 1;
-  (void)!write(stop_.get(), &one, sizeof one);
-  if (output_.joinable()) output_.join();
-  if (input_.joinable()) input_.join();
-  if (shim_watch_.joinable()) shim_watch_.join();
+  set_event(cancelled_);
+  for (std::thread* thread : {&output_, &input_, &shim_watch_})
+    if (thread->joinable()) thread->join();
 }
 
-void Relay::write_output(UniqueFd& fd, const std::string& data, bool is_stdout) {
-  if (!fd) return;
-  try {
-    write_all(fd.get(), data, is_stdout ? "stdout" : "stderr");
-  } catch (const Error& e) {
-    // The reader is gone: the process in the guest has to see that as SIGPIPE.
-    spdlog::debug("{}", e.what());
-    fd.reset();
-    if (is_stdout)
-      stream_->close_stdout();
-    else
-      stream_->close_stderr();
+bool Relay::wait_writable(int fd) {
+  for (;;) {
+    bool waits_for_end = asked_ && !told_;
+    pollfd fds[3] = {{fd, POLLOUT, 0},
+                     {cancelled_.get(), POLLIN, 0},
+                     {waits_for_end ? asked_->event.get() : -1, POLLIN, 0}};
+    int n = poll(fds, 3, asked_ ? -1 : to_milliseconds(deadline::kStalled));
+    if (n < 0 && errno != EINTR) return false;
+    if (n > 0 && (fds[0].revents || fds[1].revents)) return fds[1].revents == 0;
+    if (n == 0) ask_for_end();
+    // What the reader takes only now comes before the news all the same.
+    if (n > 0 && poll(fds, 2, to_milliseconds(deadline::kLateOutput)) == 0) tell_shim(asked_->status);
   }
+}
+
+// Writes all of it, however long that takes the reader; gives up when the relay ends.
+void Relay::write_output(UniqueFd& fd, std::string_view data, bool is_stdout) {
+  while (fd && !data.empty()) {
+    ssize_t n = write_some(fd.get(), data);
+    if (n >= 0) {
+      data.remove_prefix(static_cast<size_t>(n));
+    } else if (errno == EAGAIN) {
+      if (!wait_writable(fd.get())) return;
+    } else if (errno != EINTR) {
+      // The reader is gone: the process in the guest has to see that as SIGPIPE.
+      spdlog::debug("{}: errno {}", is_stdout ? "stdout" : "stderr", errno);
+      fd.reset();
+      if (is_stdout)
+        stream_->close_stdout();
+      else
+        stream_->close_stderr();
+    }
+  }
+}
+
+// Nobody takes the output, behind which the news of the end would come. The thread is not ours to wait for: a
+// guest may leave its question open for as long as it lives.
+void Relay::ask_for_end() {
+  asked_ = std::make_shared<Answer>();
+  std::thread([asked = asked_, wait = handlers_.wait] {
+    try {
+      asked->status = wait();
+      set_event(asked->event);
+    } catch (const Error& e) {
+      spdlog::debug("waiting for a process: {}", e.what());
+    }
+  }).detach();
 }
 
 void Relay::pump_output() {
@@ -118,9 +189,13 @@ void Relay::pump_output() {
 }
 
 void Relay::pump_input() {
+  if (!fds_.in) {
+    stream_->close_stdin();
+    return;
+  }
   std::string buffer(64 << 10, '\0');
-  while (wait_for(fds_.in.get(), stop_.get())) {
-    ssize_t n = read(fds_.in.get(), buffer.data(), buffer.size());
+  while (wait_for(fds_.in.get(), ended_.get(), cancelled_.get())) {
+    ssize_t n = read_some(fds_.in.get(), buffer);
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (n <= 0) {
       // A terminal that is hung up tells its processes; a pipe just ends.
@@ -136,7 +211,8 @@ void Relay::pump_input() {
 }
 
 void Relay::watch_shim() {
-  while (wait_for(fds_.shim.get(), stop_.get())) {
+  send_window_size();
+  while (wait_for(fds_.shim.get(), ended_.get(), cancelled_.get())) {
     ShimMessage message{};
     ssize_t n = recv(fds_.shim.get(), &message, sizeof message, 0);
     if (n < 0 && errno == EINTR) continue;
@@ -155,9 +231,9 @@ void Relay::tell_shim(ExitStatus status) {
   if (told_.exchange(true)) return;
   handlers_.exited(status);
   ShimMessage message{ShimMessageType::kExited, status.code, status.signal};
-  (void)!send(fds_.shim.get(), &message, sizeof message, MSG_NOSIGNAL);  // a shim that was killed needs no news
-  uint64_t one = 1;
-  (void)!write(stop_.get(), &one, sizeof one);
+  (void)!send(fds_.shim.get(), &message, sizeof message,
+              MSG_NOSIGNAL);  // a shim that was killed needs no news
+  set_event(ended_);
 }
 
 void Relay::send_window_size() {

@@ -25,14 +25,17 @@ Sandbox::Sandbox(BootRequest boot)
   boot_thread_ = std::thread([this] { boot_guest(); });
 }
 
-Sandbox::~Sandbox() { end(); }
+Sandbox::~Sandbox() {
+  end();
+}
 
 void Sandbox::wake() {
   uint64_t one = 1;
   (void)!write(wake_.get(), &one, sizeof one);
 }
 
-// --- the guest's boot --------------------------------------------------------------------------------------------------
+// --- the guest's boot
+// --------------------------------------------------------------------------------------------------
 
 void Sandbox::boot_guest() {
   std::unique_ptr<Error> error;
@@ -40,10 +43,12 @@ void Sandbox::boot_guest() {
     {
       // Plugged while the guest's firmware still runs, so that its kernel finds the share without a rescan.
       std::lock_guard lock(plug_mutex_);
+      require_share();
       machine_->plug_share(Share::kTag, share_->take_socket());
     }
     AgentClient::Hello hello = agent_->hello("husk", boot_.log_level);
-    spdlog::debug("guest kernel {}, agent {}", printable(hello.kernel_release), printable(hello.agent_version));
+    spdlog::debug("guest kernel {}, agent {}", printable(hello.kernel_release),
+                  printable(hello.agent_version));
     agent_->mount_share(Share::kTag);
     spdlog::debug("share mounted");
   } catch (const Error& e) {
@@ -58,22 +63,26 @@ void Sandbox::boot_guest() {
 
 void Sandbox::wait_for_guest() {
   std::unique_lock lock(mutex_);
-  if (!booted_changed_.wait_for(lock, deadline::kGuestBoot + deadline::kAgentCall, [this] { return booted_; }))
+  if (!booted_changed_.wait_for(lock, deadline::kGuestBoot + deadline::kAgentCall,
+                                [this] { return booted_; }))
     throw Error(ErrorKind::kTimeout, "the VM did not boot in time", ETIMEDOUT);
   if (boot_error_) throw *boot_error_;
 }
 
 void Sandbox::explain_guest_death(Error& error) {
   std::lock_guard lock(plug_mutex_);
+  if (!share_) return;  // we ended it ourselves
   // The connection ends a moment before QEMU does.
   if (wait_pidfd(machine_->pidfd(), std::chrono::seconds(1)))
     while (console_->pump()) {
     }
   std::string words = machine_->last_words();
   std::string console = console_->last_words();
+  std::string share = share_->last_words();
   if (error.kind() != ErrorKind::kGuestDied && words.empty()) return;
   std::string text = error.message();
   if (!words.empty()) text += "; QEMU: " + printable(words);
+  if (!share.empty()) text += "; virtiofsd: " + printable(share);
   if (!console.empty()) text += "; the guest's last words: " + console;
   error = Error(ErrorKind::kGuestDied, text, error.errnum());
 }
@@ -85,14 +94,25 @@ void Sandbox::vmm_died() {
   }
   std::string words = machine_->last_words();
   // Not an error line: engines take the last one of those for the answer to their command.
-  spdlog::warn("the VM ended by itself{}{}; its console's last lines: {}", words.empty() ? "" : ": ", printable(words),
-                console_->tail());
+  spdlog::warn("the VM ended by itself{}{}; its console's last lines: {}", words.empty() ? "" : ": ",
+               printable(words), console_->tail());
   std::lock_guard lock(mutex_);
   vmm_dead_ = true;
   for (auto& [id, container] : containers_) container.status = Status::kStopped;
 }
 
-// --- create: the recipe --------------------------------------------------------------------------------------------------
+void Sandbox::share_died() {
+  std::lock_guard plug_lock(plug_mutex_);
+  spdlog::warn("virtiofsd ended by itself ({}): ending the VM", printable(share_->last_words()));
+  machine_->end();
+}
+
+void Sandbox::require_share() {
+  if (!share_) throw Error(ErrorKind::kGuestDied, "the VM is ending");
+}
+
+// --- create: the recipe
+// --------------------------------------------------------------------------------------------------
 
 std::vector<Interface> Sandbox::splice_network(int netns) {
   std::vector<Endpoint> endpoints = splice_namespace(netns, spliced_);
@@ -110,7 +130,8 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
   std::string id = body.at("id");
   if (fds.size() != 5) throw Error(ErrorKind::kInvalid, "create: expected 5 fds");
   spec::Config config = spec::decode_config(read_file(body.at("config_file")));
-  ProcessFds process{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]), body.at("terminal")};
+  ProcessFds process{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]),
+                     body.at("terminal")};
   {
     std::lock_guard lock(mutex_);
     if (!containers_.try_emplace(id).second)
@@ -124,9 +145,12 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
     {
       // Not held while we wait for the guest: its boot needs it too.
       std::lock_guard plug_lock(plug_mutex_);
-      guest = make_guest_config(config, id, body.at("rootfs"), body.at("bundle"), *share_,
-                                [this](pid_t pid) { return container_of_shim(pid); }, warnings);
-      if (body.at("splice")) interfaces = with_context("network", [&] { return splice_network(fds[4].get()); });
+      require_share();
+      guest = make_guest_config(
+          config, id, body.at("rootfs"), body.at("bundle"), *share_,
+          [this](pid_t pid) { return container_of_shim(pid); }, warnings);
+      if (body.at("splice"))
+        interfaces = with_context("network", [&] { return splice_network(fds[4].get()); });
     }
     for (const std::string& warning : warnings) spdlog::warn("{}", warning);
     wait_for_guest();
@@ -144,7 +168,8 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
   }
   std::lock_guard lock(mutex_);
   Container& container = find(id);
-  if (container.status == Status::kCreating) container.status = Status::kCreated;  // else it was killed at the gate
+  if (container.status == Status::kCreating)
+    container.status = Status::kCreated;  // else it was killed at the gate
 }
 
 std::string Sandbox::container_of_shim(pid_t pid) {
@@ -168,6 +193,7 @@ void Sandbox::relay(const std::string& id, const std::string& process_id, Proces
   };
   handlers.exited = [this, id, process_id](ExitStatus) { on_exited(id, process_id); };
   handlers.finished = [this, id, process_id] { on_finished(id, process_id); };
+  handlers.wait = [this, id, process_id] { return agent_->wait_process(id, process_id); };
   std::lock_guard lock(mutex_);
   ProcessEntry& entry = find(id).processes[process_id];
   entry.shim = shim;
@@ -192,15 +218,18 @@ void Sandbox::on_finished(const std::string& id, const std::string& process_id) 
   wake();
 }
 
-// --- later requests ----------------------------------------------------------------------------------------------------
+// --- later requests
+// ----------------------------------------------------------------------------------------------------
 
 Sandbox::Container& Sandbox::find(const std::string& id) {
   auto found = containers_.find(id);
-  if (found == containers_.end()) throw Error(ErrorKind::kNotFound, "container \"" + id + "\" does not exist");
+  if (found == containers_.end())
+    throw Error(ErrorKind::kNotFound, "container \"" + id + "\" does not exist");
   return found->second;
 }
 
-void Sandbox::require(const std::string& id, std::initializer_list<Status> allowed, const std::string& refusal) {
+void Sandbox::require(const std::string& id, std::initializer_list<Status> allowed,
+                      const std::string& refusal) {
   std::lock_guard lock(mutex_);
   Status status = find(id).status;
   for (Status s : allowed)
@@ -216,32 +245,40 @@ void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
     std::lock_guard lock(mutex_);
     Status status = find(id).status;
     if (status == Status::kPaused && !ignore_paused)
-      throw Error(ErrorKind::kWrongState, "cannot exec in a paused container (use --ignore-paused to override)");
+      throw Error(ErrorKind::kWrongState,
+                  "cannot exec in a paused container (use --ignore-paused to override)");
     if (status == Status::kStopped) throw Error(ErrorKind::kWrongState, "cannot exec in a stopped container");
   }
-  ProcessFds process{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]), body.at("terminal")};
+  ProcessFds process{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]),
+                     body.at("terminal")};
   std::string process_id;
   {
     std::lock_guard lock(mutex_);
     process_id = "exec" + std::to_string(next_process_++);
   }
   agent_->create_process(id, process_id, spec::decode_process(body.at("process").dump()));
-  relay(id, process_id, std::move(process), body.at("shim"));
   try {
+    relay(id, process_id, std::move(process), body.at("shim"));
     agent_->start_process(id, process_id);
   } catch (...) {
-    agent_->signal_process(id, process_id, SIGKILL, false);
+    try {
+      agent_->signal_process(id, process_id, SIGKILL, false);
+    } catch (const Error& e) {
+      spdlog::debug("after a failed exec: {}", e.what());
+    }
     throw;
   }
 }
 
 void Sandbox::kill(const std::string& id, int signal, bool all) {
-  require(id, {Status::kCreated, Status::kRunning, Status::kPaused}, "container not running");
+  // Its processes may outlive its init in another's pid namespace.
+  if (!all) require(id, {Status::kCreated, Status::kRunning, Status::kPaused}, "container not running");
   try {
     agent_->signal_process(id, "", signal, all);
   } catch (const Error& e) {
-    // It may have ended between our look and the signal.
-    if (e.kind() == ErrorKind::kNotFound || e.kind() == ErrorKind::kWrongState)
+    // It, or the whole VM, may have ended between our look and the signal.
+    if (e.kind() == ErrorKind::kNotFound || e.kind() == ErrorKind::kWrongState ||
+        e.kind() == ErrorKind::kGuestDied)
       throw Error(ErrorKind::kWrongState, "container not running", ESRCH);
     throw;
   }
@@ -261,7 +298,8 @@ void Sandbox::set_paused(const std::string& id, bool paused) {
 }
 
 void Sandbox::remove(const std::string& id) {
-  std::map<std::string, ProcessEntry> processes;  // their relays end outside of the lock, since they call back
+  std::map<std::string, ProcessEntry>
+      processes;  // their relays end outside of the lock, since they call back
   {
     std::lock_guard lock(mutex_);
     auto found = containers_.find(id);
@@ -269,7 +307,7 @@ void Sandbox::remove(const std::string& id) {
     found->second.status = Status::kStopped;
   }
   try {
-    if (!vmm_dead_ && booted_ && !boot_error_) agent_->remove_container(id);
+    if (guest_lives()) agent_->remove_container(id);
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::kNotFound) spdlog::debug("removing {} from the guest: {}", id, e.what());
   }
@@ -278,7 +316,10 @@ void Sandbox::remove(const std::string& id) {
     processes.swap(containers_[id].processes);
   }
   processes.clear();
-  share_->remove(id);
+  {
+    std::lock_guard plug_lock(plug_mutex_);
+    if (share_) share_->remove(id);
+  }
   std::lock_guard lock(mutex_);
   containers_.erase(id);
   wake();
@@ -362,7 +403,13 @@ Json Sandbox::handle(Message& request) {
   }
 }
 
-// --- the end -----------------------------------------------------------------------------------------------------------
+// --- the end
+// -----------------------------------------------------------------------------------------------------------
+
+bool Sandbox::guest_lives() {
+  std::lock_guard lock(mutex_);
+  return booted_ && !boot_error_ && !vmm_dead_;
+}
 
 bool Sandbox::tend() {
   uint64_t count;
@@ -389,11 +436,14 @@ void Sandbox::end() noexcept {
     ended_ = true;
   }
   try {
-    if (agent_ && booted_ && !boot_error_ && !vmm_dead_) agent_->shutdown();
+    if (agent_ && guest_lives()) agent_->shutdown();
   } catch (const Error& e) {
     spdlog::debug("the guest's shutdown: {}", e.what());
   }
-  if (machine_) machine_->end();
+  if (machine_) {
+    std::lock_guard plug_lock(plug_mutex_);
+    machine_->end();
+  }
   if (boot_thread_.joinable()) boot_thread_.join();
   std::map<std::string, Container> containers;
   {
@@ -401,8 +451,9 @@ void Sandbox::end() noexcept {
     containers.swap(containers_);
   }
   containers.clear();  // relays: what still ran is told as killed
+  std::lock_guard plug_lock(plug_mutex_);
   if (netns_) unsplice(netns_.get(), spliced_);
-  share_.reset();
+  share_.reset();  // from here on no create gets anywhere
   spdlog::debug("the VM is gone");
 }
 

@@ -1,4 +1,5 @@
-// A VM and the containers in it: the recipe of create, and what every later request does. Lives in husk-sandbox.
+// A VM and the containers in it: the recipe of create, and what every later request does. Lives in
+// husk-sandbox.
 #pragma once
 
 #include <condition_variable>
@@ -23,7 +24,8 @@ namespace husk::vm {
 
 class Sandbox {
  public:
-  // Starts virtiofsd and QEMU and returns while the guest boots. From the main thread, before any other thread.
+  // Starts virtiofsd and QEMU and returns while the guest boots. From the main thread, before any other
+  // thread.
   explicit Sandbox(BootRequest boot);
   ~Sandbox();
 
@@ -33,10 +35,12 @@ class Sandbox {
   // The main thread's loop asks and does these.
   Console* console() { return console_.get(); }
   int vmm_pidfd() const { return machine_->pidfd(); }
+  int share_pidfd() const { return share_->pidfd(); }
   int wake_fd() const { return wake_.get(); }  // readable: call tend()
   // Destroys relays that have finished. True when the VM has nothing left to do and should end.
   bool tend();
-  void vmm_died();  // QEMU has ended by itself: every process in it is reported as killed
+  void vmm_died();    // QEMU has ended by itself: every process in it is reported as killed
+  void share_died();  // virtiofsd has: a VM without its files is of no use to anybody, so QEMU is ended
   // Orderly end: guest synced, QEMU and virtiofsd gone, network unspliced. Idempotent; never throws.
   void end() noexcept;
 
@@ -70,6 +74,8 @@ class Sandbox {
   Container& find(const std::string& id);  // with mutex_ held
   void require(const std::string& id, std::initializer_list<Status> allowed, const std::string& refusal);
   void explain_guest_death(Error& error);
+  void require_share();  // with plug_mutex_ held
+  bool guest_lives();
   void wake();
 
   BootRequest boot_;
@@ -88,7 +94,9 @@ class Sandbox {
   unsigned next_process_ = 1;
   bool had_container_ = false;
 
-  std::mutex plug_mutex_;  // one create at a time touches machine_ and share_
+  // One thread at a time touches machine_ and share_. Taken before mutex_; never held while we wait for the
+  // guest.
+  std::mutex plug_mutex_;
   UniqueFd netns_;
   std::vector<std::string> spliced_;  // names of interfaces
 };

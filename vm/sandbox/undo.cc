@@ -1,6 +1,8 @@
 #include "vm/sandbox/undo.h"
 
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -14,7 +16,9 @@ namespace {
 
 constexpr const char* kFile = "undo.json";
 
-nlohmann::json to_json(const ProcessId& p) { return {{"pid", p.pid}, {"start_time", p.start_time}}; }
+nlohmann::json to_json(const ProcessId& p) {
+  return {{"pid", p.pid}, {"start_time", p.start_time}};
+}
 
 ProcessId process_from(const nlohmann::json& json, const char* name) {
   if (!json.contains(name)) return {};
@@ -33,9 +37,14 @@ void Undo::save(const std::string& folder) const {
 }
 
 bool Undo::load(const std::string& folder, Undo& out) {
-  std::string path = path_join(folder, kFile);
-  if (!path_exists(path)) return false;
-  auto json = nlohmann::json::parse(read_file(path), nullptr, false);
+  std::string path = path_join(folder, kFile), text;
+  try {
+    text = read_file(path);
+  } catch (const Error& e) {
+    if (e.errnum() == ENOENT || e.errnum() == ENOTDIR) return false;
+    throw;
+  }
+  auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) throw Error(ErrorKind::kInternal, path + ": not JSON");
   out.cgroup = json.value("cgroup", "");
   out.netns = json.value("netns", "");
@@ -45,24 +54,28 @@ bool Undo::load(const std::string& folder, Undo& out) {
   return true;
 }
 
-ProcessId identify(pid_t pid) { return {pid, process_start_time(pid)}; }
+ProcessId identify(pid_t pid) {
+  return {pid, process_start_time(pid)};
+}
 
 bool is_alive(const ProcessId& process) {
   return process.pid > 0 && process.start_time != 0 && process_start_time(process.pid) == process.start_time;
 }
 
+UniqueFd open_process(const ProcessId& process) {
+  if (!is_alive(process)) return {};
+  UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0)));
+  // Else gone between the two looks, or a later process with this pid.
+  return pidfd && is_alive(process) ? std::move(pidfd) : UniqueFd();
+}
+
 void kill_process(const ProcessId& process) {
-  if (!is_alive(process)) return;
-  UniqueFd pidfd;
-  try {
-    pidfd = open_pidfd(process.pid);
-  } catch (const Error&) {
-    return;  // gone between the two looks
-  }
-  if (!is_alive(process)) return;  // the pidfd is of a later process with this pid
-  ::kill(process.pid, SIGKILL);
+  UniqueFd pidfd = open_process(process);
+  if (!pidfd) return;
+  syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
   if (!wait_pidfd(pidfd.get(), deadline::kProcessEnd))
-    throw Error(ErrorKind::kTimeout, "process " + std::to_string(process.pid) + " does not end after SIGKILL");
+    throw Error(ErrorKind::kTimeout,
+                "process " + std::to_string(process.pid) + " does not end after SIGKILL");
 }
 
 }  // namespace husk::vm

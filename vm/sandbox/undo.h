@@ -1,11 +1,13 @@
-// What create has to undo, on disk before it is done: ROOT/ID/undo.json. Mounts, taps and most sockets need no entry, since
-// they end with husk-sandbox's processes; this is what outlives a kill -9 of all of them.
+// What create has to undo, on disk before it is done: ROOT/ID/undo.json. Mounts, taps and most sockets need
+// no entry, since they end with husk-sandbox's processes; this is what outlives a kill -9 of all of them.
 #pragma once
 
 #include <sys/types.h>
 
 #include <string>
 #include <vector>
+
+#include "libcontainer/base/fd.h"
 
 namespace husk::vm {
 
@@ -16,18 +18,20 @@ struct ProcessId {
 };
 
 struct Undo {
-  std::string cgroup;           // path as for class Cgroup
-  std::string netns;            // path of a network namespace that is not ours and may hold our qdiscs
-  std::string sandbox_folder;   // the container's own folder, or that of the sandbox it joined
-  ProcessId sandbox;            // husk-sandbox, when this container owns it
+  std::string cgroup;          // path as for class Cgroup
+  std::string netns;           // path of a network namespace that is not ours and may hold our qdiscs
+  std::string sandbox_folder;  // the container's own folder, or that of the sandbox it joined
+  ProcessId sandbox;           // husk-sandbox, when this container owns it
   ProcessId shim;
 
-  void save(const std::string& folder) const;               // atomically
-  static bool load(const std::string& folder, Undo& out);   // false: nothing was begun
+  void save(const std::string& folder) const;              // atomically
+  static bool load(const std::string& folder, Undo& out);  // false: nothing was begun
 };
 
 ProcessId identify(pid_t pid);
 bool is_alive(const ProcessId& process);
+// Its pidfd; empty when it has ended.
+UniqueFd open_process(const ProcessId& process);
 // SIGKILL and wait for its end (deadline::kProcessEnd). Gone already is fine; throws kTimeout.
 void kill_process(const ProcessId& process);
 

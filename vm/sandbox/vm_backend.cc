@@ -51,9 +51,13 @@ class VmBackend : public Backend {
 
  private:
   Child spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size, UniqueFd& creator);
-  Child spawn_shim(const std::string& id, const HostStdio& stdio, const Cgroup& cgroup, int netns, UniqueFd& peer);
-  void ask_create(const CreateArgs& args, int creator, const std::string& sandbox_folder, pid_t shim, int shim_socket);
-  static Json ask(const ContainerRef& c, Json body, std::chrono::milliseconds timeout, const std::vector<int>& fds = {});
+  Child spawn_shim(const std::string& id, const HostStdio& stdio, const Cgroup& cgroup, int netns,
+                   UniqueFd& peer);
+  void ask_create(const CreateArgs& args, int creator, const std::string& sandbox_folder, pid_t shim,
+                  int shim_socket);
+  static void end_sandbox(const std::string& folder, const ProcessId& sandbox);
+  static Json ask(const ContainerRef& c, Json body, std::chrono::milliseconds timeout,
+                  const std::vector<int>& fds = {});
 
   BackendOptions o_;
 };
@@ -64,7 +68,8 @@ std::vector<int> process_fds(const HostStdio& stdio, int shim_socket) {
 }
 
 void refuse_preserved(const std::vector<int>& fds) {
-  if (!fds.empty()) throw Error(ErrorKind::kUnsupported, "--preserve-fds: the host's fds cannot be passed into a VM");
+  if (!fds.empty())
+    throw Error(ErrorKind::kUnsupported, "--preserve-fds: the host's fds cannot be passed into a VM");
 }
 
 std::string sandbox_folder_of(const ContainerRef& c) {
@@ -72,13 +77,15 @@ std::string sandbox_folder_of(const ContainerRef& c) {
   return Undo::load(c.folder, undo) ? undo.sandbox_folder : c.folder;
 }
 
-Json VmBackend::ask(const ContainerRef& c, Json body, std::chrono::milliseconds timeout, const std::vector<int>& fds) {
+Json VmBackend::ask(const ContainerRef& c, Json body, std::chrono::milliseconds timeout,
+                    const std::vector<int>& fds) {
   body["id"] = c.id;
   return request(sandbox_folder_of(c), body, fds, timeout);
 }
 
 // husk-sandbox gets everything it needs in its first message, so it parses no options of its own.
-Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size, UniqueFd& creator) {
+Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size,
+                               UniqueFd& creator) {
   GuestImage guest = find_guest(o_.options, program_dir());
   BootRequest boot;
   boot.folder = args.container.folder;
@@ -154,9 +161,8 @@ void VmBackend::ask_create(const CreateArgs& args, int creator, const std::strin
     request(sandbox_folder, body, fds, deadline::kCreateReply);
     return;
   }
-  send_message(creator, body, fds);
   Message reply;
-  if (!receive_message(creator, reply, deadline::kCreateReply))
+  if (!exchange(creator, body, fds, reply, deadline::kCreateReply))
     throw Error(ErrorKind::kGuestDied, "husk-sandbox ended while the container was created");
   throw_if_error(reply.body);
 }
@@ -178,11 +184,14 @@ pid_t VmBackend::create(const CreateArgs& args) {
   UniqueFd creator, shim_socket;
   try {
     UniqueFd netns = open_network_namespace(*args.config);
-    uint64_t host_memory = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
-    Size size = size_for(*args.config, o_.options, static_cast<uint32_t>(sysconf(_SC_NPROCESSORS_ONLN)), host_memory);
+    uint64_t host_memory =
+        static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+    Size size =
+        size_for(*args.config, o_.options, static_cast<uint32_t>(sysconf(_SC_NPROCESSORS_ONLN)), host_memory);
     Cgroup cgroup(undo.cgroup);
     cgroup.create();
-    for (const std::string& warning : cgroup.apply(host_resources(*args.config, size))) spdlog::debug("{}", warning);
+    for (const std::string& warning : cgroup.apply(host_resources(*args.config, size)))
+      spdlog::debug("{}", warning);
     if (owner) {
       Child sandbox = spawn_sandbox(args, cgroup, size, creator);
       undo.sandbox = identify(sandbox.pid);
@@ -231,13 +240,13 @@ pid_t VmBackend::exec(const ExecArgs& args) {
 }
 
 Status VmBackend::status(const ContainerRef& c) {
-  UniqueFd socket;
-  if (!connect_control(sandbox_folder_of(c), socket)) return Status::kStopped;
-  send_message(socket.get(), {{"op", "status"}, {"id", c.id}});
-  Message reply;
-  // A sandbox that ends while it is asked: stopped.
-  if (!receive_message(socket.get(), reply, deadline::kControlReply)) return Status::kStopped;
-  return status_from_name(reply.body.value("status", ""));
+  try {
+    return status_from_name(ask(c, {{"op", "status"}}, deadline::kControlReply).value("status", ""));
+  } catch (const Error& e) {
+    // No sandbox, or one that ended while it was asked.
+    if (e.kind() == ErrorKind::kWrongState) return Status::kStopped;
+    throw;
+  }
 }
 
 void VmBackend::kill(const ContainerRef& c, int signal, bool all) {
@@ -250,7 +259,8 @@ void VmBackend::kill(const ContainerRef& c, int signal, bool all) {
 }
 
 void VmBackend::update(const ContainerRef& c, const spec::Resources& resources) {
-  Json reply = ask(c, {{"op", "update"}, {"resources", spec::encode_resources(resources)}}, deadline::kControlReply);
+  Json reply =
+      ask(c, {{"op", "update"}, {"resources", spec::encode_resources(resources)}}, deadline::kControlReply);
   for (const auto& warning : reply.at("warnings")) spdlog::warn("{}", warning.get<std::string>());
 }
 
@@ -258,7 +268,8 @@ std::vector<ProcessRow> VmBackend::processes(const ContainerRef& c) {
   std::vector<ProcessRow> rows;
   Json reply = ask(c, {{"op", "ps"}}, deadline::kControlReply);
   for (const Json& p : reply.at("processes"))
-    rows.push_back({p.at("pid"), p.at("ppid"), p.at("uid"), p.at("start"), p.at("cpu"), p.at("tty"), p.at("command")});
+    rows.push_back(
+        {p.at("pid"), p.at("ppid"), p.at("uid"), p.at("start"), p.at("cpu"), p.at("tty"), p.at("command")});
   return rows;
 }
 
@@ -267,24 +278,31 @@ std::vector<pid_t> VmBackend::host_pids(const ContainerRef& c) {
   return ask(c, {{"op", "shims"}}, deadline::kControlReply).at("pids").get<std::vector<pid_t>>();
 }
 
+// By itself if it can, and in any case.
+void VmBackend::end_sandbox(const std::string& folder, const ProcessId& sandbox) {
+  UniqueFd pidfd = open_process(sandbox);
+  if (!pidfd) return;
+  bool asked = true;
+  try {
+    request(folder, {{"op", "end"}}, {}, deadline::kControlRequest);
+  } catch (const Error& e) {
+    spdlog::debug("asking husk-sandbox to end: {}", e.what());
+    asked = e.kind() == ErrorKind::kWrongState;  // it is ending already, and does not listen any more
+  }
+  if (!asked || !wait_pidfd(pidfd.get(), deadline::kDeleteEnd)) kill_process(sandbox);
+}
+
 void VmBackend::remove(const ContainerRef& c) {
   Undo undo;
   if (!Undo::load(c.folder, undo)) return;
   if (undo.sandbox_folder == c.folder) {
-    if (is_alive(undo.sandbox)) {
-      UniqueFd pidfd = open_pidfd(undo.sandbox.pid);
-      try {
-        request(c.folder, {{"op", "end"}}, {}, deadline::kDeleteEnd);
-      } catch (const Error& e) {
-        spdlog::debug("asking husk-sandbox to end: {}", e.what());
-      }
-      if (!wait_pidfd(pidfd.get(), deadline::kDeleteEnd)) kill_process(undo.sandbox);
-    }
+    end_sandbox(c.folder, undo.sandbox);
   } else {
     try {
       request(undo.sandbox_folder, {{"op", "remove"}, {"id", c.id}}, {}, deadline::kControlReply);
     } catch (const Error& e) {
-      spdlog::debug("removing {} from its sandbox: {}", c.id, e.what());  // the sandbox has ended: so has its member
+      spdlog::debug("removing {} from its sandbox: {}", c.id,
+                    e.what());  // the sandbox has ended: so has its member
     }
   }
   kill_process(undo.shim);

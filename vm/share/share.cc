@@ -194,6 +194,10 @@ pid_t Share::pid() const {
   return impl_->virtiofsd->pid();
 }
 
+int Share::pidfd() const {
+  return impl_->virtiofsd->pidfd();
+}
+
 std::string Share::last_words() {
   return impl_->virtiofsd->last_words();
 }
