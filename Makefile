@@ -71,7 +71,7 @@ $(call room,$(wire_DIRS) $(client_DIRS) $(server_DIRS) $(sandbox_DIRS) cmd/husk-
 # --- programs --------------------------------------------------------------------------------------------------------
 # husk, husk-shim and husk-init never link gRPC: they start in milliseconds.
 PROGRAMS := husk husk-sandbox husk-shim husk-agent husk-init
-husk_LIBS := sandbox container vm linux spec base
+husk_LIBS := sandbox host init container vm linux spec base
 husk_EXT := $(NL_LIBS) -lseccomp -lcap
 husk-shim_LIBS :=
 husk-init_LIBS := init linux spec base
@@ -149,6 +149,7 @@ spec_TEST_LIBS := spec base
 linux_TEST_LIBS := linux spec base
 init_TEST_LIBS := init linux spec base
 container_TEST_LIBS := container spec base
+host_TEST_LIBS := host init container linux spec base
 vm_TEST_LIBS := sandbox vm container linux spec base
 agent_TEST_LIBS := server client guest wire init linux spec base
 TEST_EXT = $(NL_LIBS) -lseccomp -lcap -lgtest -lgtest_main -lpthread
@@ -167,8 +168,8 @@ $(BUILD)/tools/%: integration/tools/%.cc
 	@mkdir -p $(@D)
 	$(CXX) -std=c++20 -O2 -Wall -Wextra -Werror -static $< -o $@
 
-.PHONY: check check-unit check-integration check-includes demo bench
-check: check-includes check-unit check-integration ## unit tests, then integration tests on real QEMU, Docker and Podman (root)
+.PHONY: check check-unit check-integration check-integration-host check-includes demo bench
+check: check-includes check-unit check-integration check-integration-host ## unit tests, then integration tests on real QEMU, Docker and Podman (root)
 	@tests/summary $(BUILD)
 check-includes:
 	@tests/check-includes
@@ -177,6 +178,8 @@ check-unit: all $(UNIT)
 check-integration: all $(TOOLS)
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest guest-debian
 	@tests/run-integration $(BUILD) $(FILES)
+check-integration-host: all $(TOOLS) # the command line's tests in the lane without a VM
+	@HUSK_FLAGS=--vm=none RESULT=integration-host tests/run-integration $(BUILD) $(or $(FILES),cli.bats bad.bats)
 demo: all $(TOOLS) ## the main job: real containers through husk, Podman and Docker, each on its own kernel (root)
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
 	BUILD=$(abspath $(BUILD)) integration/demo
@@ -198,7 +201,7 @@ LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/husk
 .PHONY: install
 install: all guest ## into $(DESTDIR)$(PREFIX): bin/husk, libexec/husk (its helpers and the guest), man pages
 	install -d $(DESTDIR)$(PREFIX)/bin $(LIBEXEC)/guest $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 755 -s $(filter-out %/husk-agent %/husk-init,$(BIN)) $(LIBEXEC)
+	install -m 755 -s $(filter-out %/husk-agent,$(BIN)) $(LIBEXEC)
 	ln -sf ../libexec/husk/husk $(DESTDIR)$(PREFIX)/bin/husk
 	install -m 644 $(wildcard $(GUEST)/vmlinux $(GUEST)/vmlinux-debian $(GUEST)/*.cpio) $(LIBEXEC)/guest
 	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8

@@ -23,7 +23,7 @@ create_refused() { refused "$1" create --bundle "$BUNDLE" "${2-$ID}"; }
 # husk.toml of the test, from its lines.
 configured() {
     printf '%s\n' "$@" >"$T/husk.toml"
-    GLOBAL=(--config "$T/husk.toml")
+    GLOBAL+=(--config "$T/husk.toml")
 }
 
 @test "a config.json that is missing, not JSON, of wrong types, without process or root" {
@@ -149,7 +149,7 @@ configured() {
     create_refused 'memory.*64'
     configured 'memory = "much"'
     create_refused 'memory'
-    GLOBAL=(--config "$T/no-such.toml")
+    GLOBAL+=(--config "$T/no-such.toml")
     create_refused 'no-such.toml'
     nothing_left
 }
@@ -179,7 +179,7 @@ configured() {
 }
 
 @test "QEMU or virtiofsd cannot start" {
-    husk_only
+    vm_only
     new_bundle
     configured 'qemu = "/bin/false"'
     create_refused 'QEMU|qemu|/bin/false'
@@ -193,7 +193,7 @@ configured() {
 }
 
 @test "a guest that panics: the error or the log has its last words" {
-    husk_only
+    vm_only
     new_bundle
     configured 'kernel_params = "rdinit=/nonexistent root=/dev/nonexistent"'
     create_refused '.'
@@ -202,7 +202,7 @@ configured() {
 }
 
 @test "a kernel that is none, an initrd that is missing" {
-    husk_only
+    vm_only
     new_bundle
     configured 'kernel = "/etc/passwd"'
     create_refused '.'
@@ -215,7 +215,7 @@ configured() {
 }
 
 @test "namespaces of the host cannot be shared with a VM" {
-    husk_only
+    vm_only
     new_bundle
     edit '.linux.namespaces |= map(select(.type != "network"))'
     create_refused 'network'
@@ -241,14 +241,14 @@ killed() {
     nothing_left
 }
 
-@test "kill -9 of husk-sandbox" { husk_only; killed husk-sandbox; }
-@test "kill -9 of husk-shim" { husk_only; killed husk-shim; }
-@test "kill -9 of QEMU" { husk_only; killed qemu-system; }
+@test "kill -9 of husk-sandbox" { vm_only; killed husk-sandbox; }
+@test "kill -9 of husk-shim" { vm_only; killed husk-shim; }
+@test "kill -9 of QEMU" { vm_only; killed qemu-system; }
 
-@test "kill -9 of virtiofsd: a VM without its files ends" { husk_only; killed virtiofsd; }
+@test "kill -9 of virtiofsd: a VM without its files ends" { vm_only; killed virtiofsd; }
 
 @test "SIGTERM to husk-sandbox: stopped, or a create that fails" {
-    husk_only
+    vm_only
     sleeper
     running "$ID" --pid-file "$T/pid"
     kill -TERM "$(part husk-sandbox "$ID")"
@@ -347,7 +347,7 @@ silent() {
     sleeper
     local delay creator
     for delay in 0 0.2 0.6; do
-        "$HUSK" --root "$ROOT" create --bundle "$BUNDLE" "$ID" </dev/null >"$T/out" 2>&1 3>&- &
+        "$HUSK" "${GLOBAL[@]}" --root "$ROOT" create --bundle "$BUNDLE" "$ID" </dev/null >"$T/out" 2>&1 3>&- &
         creator=$!
         until_ok "the folder" test -d "$ROOT/$ID"
         sleep "$delay"
@@ -365,7 +365,7 @@ silent() {
 @test "SIGTERM to husk in the middle of a create, or to a husk run, leaves nothing" {
     husk_only
     sleeper
-    "$HUSK" --root "$ROOT" run --bundle "$BUNDLE" "$ID" </dev/null >"$T/out" 2>&1 3>&- &
+    "$HUSK" "${GLOBAL[@]}" --root "$ROOT" run --bundle "$BUNDLE" "$ID" </dev/null >"$T/out" 2>&1 3>&- &
     local runner=$!
     wait_status "$ID" running
     # As runc, it hands the signal on; sleep as pid 1 does not hear it, SIGKILL it does.

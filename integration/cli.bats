@@ -121,7 +121,7 @@ load helpers
     edit '.process.terminal = true'
     shell 'test -t 0 && test -t 1 && test -t 2 && echo "a terminal: $TERM"; exit 5'
     export -f husk
-    try on_terminal "$HUSK" --root "$ROOT" run --bundle "$BUNDLE" "$ID"
+    try on_terminal "$HUSK" "${GLOBAL[@]}" --root "$ROOT" run --bundle "$BUNDLE" "$ID"
     is "exit code" "$status" 5
     like "output" "$out" 'a terminal: xterm'
     nothing_left
@@ -299,7 +299,7 @@ load helpers
 }
 
 @test "a kernel of its own" {
-    husk_only
+    vm_only
     new_bundle
     shell 'cat /proc/sys/kernel/random/boot_id; uname -r'
     ok husk run --bundle "$BUNDLE" "$ID"
@@ -524,7 +524,7 @@ load helpers
     for i in "${pids[@]}"; do wait "$i"; done
     for i in 1 2 3; do wait_output "$ID-$i" "number $i"; wait_output "$ID-$i" '-'; done
     is "running" "$(husk list -f json | jq 'map(select(.status == "running")) | length')" 3
-    ! is_husk || is "different kernels" "$(cat "$T/$ID"-[123].out | grep -c -- -)/$(cat "$T/$ID"-[123].out | grep -- - | sort -u | wc -l)" 3/3
+    ! has_vm || is "different kernels" "$(cat "$T/$ID"-[123].out | grep -c -- -)/$(cat "$T/$ID"-[123].out | grep -- - | sort -u | wc -l)" 3/3
     ok husk delete --force "$ID-2"
     is "ids" "$(husk list -q | tr '\n' ' ')" "$ID-1 $ID-3 "
     is "status" "$(state_field "$ID-1" status)" running

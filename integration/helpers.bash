@@ -11,10 +11,17 @@ HUSK=${HUSK:-$BUILD/bin/husk}
 export BUILD HUSK
 # Seconds that a single command or wait may take before the test fails. A guest boots in about one.
 LIMIT=${LIMIT:-90}
-GLOBAL=()  # global options of `husk`
+# Global options of `husk`. HUSK_FLAGS=--vm=none is the host lane: no VM, the same tests.
+read -ra GLOBAL <<<"${HUSK_FLAGS:-}"
 
 is_husk() { [[ $("$HUSK" --version 2>/dev/null) == *husk* ]]; }
 husk_only() { is_husk || skip "only husk does this"; }
+# For what is about the machine itself.
+has_vm() { is_husk && [[ " ${GLOBAL[*]} " != *" --vm=none "* ]]; }
+vm_only() {
+    husk_only
+    has_vm || skip "this lane has no VM"
+}
 
 fail() {
     printf '%s\n' "$@" >&2

@@ -1,6 +1,6 @@
-#include "agent/guest/process_list.h"
 #include "agent/server/border.h"
 #include "agent/server/service.h"
+#include "libcontainer/linux/process_list.h"
 #include "spec/codec.h"
 
 namespace husk {
@@ -46,7 +46,7 @@ grpc::Status AgentService::ListProcesses(grpc::ServerContext*, const agent::List
                                          agent::ListProcessesReply* reply) {
   return at_border([&] {
     auto container = guest_.container(request->container_id());
-    for (guest::ProcessInfo& info : guest::describe_processes(container->pids())) {
+    for (ProcessInfo& info : describe_processes(container->pids())) {
       agent::ProcessInfo* out = reply->add_processes();
       out->set_pid(info.pid);
       out->set_ppid(info.ppid);

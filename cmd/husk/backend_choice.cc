@@ -1,21 +1,50 @@
 #include "cmd/husk/context.h"
+#include "libcontainer/base/file.h"
 #include "libcontainer/base/log.h"
+#include "libcontainer/host/host_backend.h"
 #include "spec/options.h"
 #include "vm/sandbox/vm_backend.h"
 
 namespace husk::cmd {
+namespace {
 
-std::unique_ptr<Backend> choose_backend(const Globals& globals) {
+spec::Options load(const Globals& globals) {
   const bool given = !globals.config_file.empty();
+  spec::Options options = spec::load_options(given ? globals.config_file : spec::kConfigFile, given);
+  if (!globals.debug) spdlog::set_level(spdlog::level::from_str(options.log_level));
+  if (!globals.vm.empty()) spec::set_option(options, "vm", globals.vm);
+  return options;
+}
+
+std::unique_ptr<Backend> make(const Globals& globals, spec::Options loaded, bool vm) {
+  if (!vm) return host::make_host_backend({path_join(program_dir(), "husk-init")});
   vm::BackendOptions options;
   options.root = globals.root;
-  options.config_file = given ? globals.config_file : spec::kConfigFile;
-  options.options = spec::load_options(options.config_file, given);
+  options.config_file = globals.config_file.empty() ? spec::kConfigFile : globals.config_file;
+  options.options = std::move(loaded);
   options.log_path = globals.log;
   options.log_format = globals.log_format;
   options.debug = globals.debug;
-  if (!globals.debug) spdlog::set_level(spdlog::level::from_str(options.options.log_level));
   return vm::make_vm_backend(std::move(options));
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> choose_backend(const Globals& globals) {
+  spec::Options options = load(globals);
+  const bool vm = options.vm != "none";
+  // For the log that an administrator reads; a shell's stderr belongs to the container.
+  if (!vm && !globals.log.empty())
+    spdlog::warn("vm = \"none\": no VM isolates this container, it runs on the host's own kernel");
+  return make(globals, std::move(options), vm);
+}
+
+std::unique_ptr<Backend> make_backend(const Globals& globals, bool vm) {
+  return make(globals, load(globals), vm);
+}
+
+bool is_in_vm(const ContainerRef& container) {
+  return !host::is_host_container(container);
 }
 
 }  // namespace husk::cmd

@@ -6,12 +6,21 @@
 #include <cstdlib>
 
 #include "libcontainer/base/fd.h"
+#include "spec/id.h"
 
 namespace husk::cmd {
 
-Backend& Context::backend() {
-  if (!backend_) backend_ = choose_backend(globals_);
-  return *backend_;
+Backend& Context::new_backend() {
+  if (!new_backend_) new_backend_ = choose_backend(globals_);
+  return *new_backend_;
+}
+
+Backend& Context::backend_of(const std::string& id) {
+  spec::validate_id(id);  // it becomes a path
+  const bool vm = is_in_vm(store_.ref(id));
+  std::unique_ptr<Backend>& backend = vm ? vm_backend_ : host_backend_;
+  if (!backend) backend = make_backend(globals_, vm);
+  return *backend;
 }
 
 void check_words(const char* command, const Args& words, size_t min, size_t max) {

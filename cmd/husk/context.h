@@ -18,6 +18,7 @@ struct Globals {
   std::string log, log_format = "text";
   std::string config_file;  // empty: the default one, if it is there
   std::string rootless = "auto";
+  std::string vm;  // the option "vm"; empty: as the configuration file says
   bool debug = false, systemd_cgroup = false;
 };
 
@@ -27,18 +28,23 @@ class Context {
 
   const Globals& globals() const { return globals_; }
   const Store& store() const { return store_; }
-  // Made at the first call; reads husk.toml.
-  Backend& backend();
-  Container load(const std::string& id) { return Container::load(store_, backend(), id); }
+  // Both are made at their first use, which reads husk.toml.
+  // The one for new containers, as flag and file have it.
+  Backend& new_backend();
+  // The one that made the container, whatever is asked for now.
+  Backend& backend_of(const std::string& id);
+  Container load(const std::string& id) { return Container::load(store_, backend_of(id), id); }
 
  private:
   Globals globals_;
   Store store_;
-  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Backend> new_backend_, vm_backend_, host_backend_;
 };
 
 // Defined in backend_choice.cc: only cmd/husk knows which backends there are.
 std::unique_ptr<Backend> choose_backend(const Globals& globals);
+std::unique_ptr<Backend> make_backend(const Globals& globals, bool vm);
+bool is_in_vm(const ContainerRef& container);
 
 // Throws kInvalid unless there are `min` to `max` words.
 void check_words(const char* command, const Args& words, size_t min, size_t max);

@@ -32,9 +32,10 @@ Container create_container(Context& context, const std::string& id, const Create
   options.no_pivot = flags.no_pivot;
   options.no_new_keyring = flags.no_new_keyring;
   options.systemd_cgroup = context.globals().systemd_cgroup;
-  stdio.emplace(StdioOptions{process.terminal, flags.console_socket, detach, process.console_size});
+  stdio.emplace(StdioOptions{process.terminal, flags.console_socket, detach, process.console_size,
+                             context.new_backend().on_this_kernel()});
   options.stdio = stdio->host();
-  Container container = Container::create(context.store(), context.backend(), bundle, options);
+  Container container = Container::create(context.store(), context.new_backend(), bundle, options);
   stdio->close_slave();
   return container;
 }

@@ -8,7 +8,7 @@ int remove(Context& context, const Args& args) {
   flags.flag("-f,--force", force, "kill it first; fine if it does not exist");
   const Args words = flags.parse(args);
   check_words("delete", words, 1, 1);
-  delete_container(context.store(), context.backend(), words[0], force);
+  delete_container(context.store(), context.backend_of(words[0]), words[0], force);
   return 0;
 }
 

@@ -26,16 +26,13 @@ Args parse(ExecFlags& f, const Args& args) {
       .flag("-d,--detach", f.detach, "return once the process runs")
       .text("--pid-file", f.pid_file, "file to write the process id to")
       .number("--preserve-fds", f.preserve_fds, "pass on so many fds from 3 on")
-      .text("--cgroup", f.cgroup, "sub-cgroup (not supported)")
+      .text("--cgroup", f.cgroup, "cgroup below the container's (only without a VM)")
       .flag("--ignore-paused", f.ignore_paused, "exec in a paused container, too");
   f.process.add_to(flags);
   const Args words = flags.parse(args);
   check_words("exec", words, 1, SIZE_MAX);
   if (words.size() < 2 && f.process_file.empty())
     throw Error(ErrorKind::kInvalid, "exec: no command given (process args cannot be empty)");
-  if (!f.cgroup.empty())
-    throw Error(ErrorKind::kUnsupported,
-                "exec: --cgroup: sub-cgroups of the guest cannot be chosen from the host");
   return words;
 }
 
@@ -66,7 +63,12 @@ int exec(Context& context, const Args& args) {
   options.ignore_paused = f.ignore_paused;
   options.preserve_fds = take_preserved_fds(f.preserve_fds, process.env);
   if (!f.pid_file.empty()) options.pid_file = absolute_path(f.pid_file);
-  Stdio stdio({process.terminal, f.console_socket, f.detach, process.console_size});
+  const bool on_this_kernel = context.backend_of(words[0]).on_this_kernel();
+  if (!f.cgroup.empty() && !on_this_kernel)
+    throw Error(ErrorKind::kUnsupported,
+                "exec: --cgroup: sub-cgroups of the guest cannot be chosen from the host");
+  options.cgroup = f.cgroup;
+  Stdio stdio({process.terminal, f.console_socket, f.detach, process.console_size, on_this_kernel});
   options.stdio = stdio.host();
 
   std::optional<Foreground> foreground;

@@ -33,6 +33,8 @@ Args parse_globals(const Args& args, Globals& globals, bool& version) {
       .flag("--systemd-cgroup", globals.systemd_cgroup, "cgroupsPath is SLICE:PREFIX:NAME")
       .text("--rootless", globals.rootless, "true, false or auto")
       .text("--config", globals.config_file, "husk's own configuration (default: /etc/husk/husk.toml)")
+      .text("--vm", globals.vm,
+            "what runs new containers: qemu, or none for the host's own kernel (default: as configured)")
       .text("--criu", criu, "accepted and not used")
       .flag("-v,--version", version, "print the version")
       .footer(command_list());

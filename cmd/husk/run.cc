@@ -9,7 +9,7 @@ namespace {
 // The exit code, or the error, that is on its way out matters more.
 void delete_quietly(Context& context, const std::string& id) {
   try {
-    delete_container(context.store(), context.backend(), id, true);
+    delete_container(context.store(), context.backend_of(id), id, true);
   } catch (const Error& e) {
     spdlog::warn("deleting container {}: {}", id, e.what());
   }

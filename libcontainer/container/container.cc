@@ -89,13 +89,14 @@ void Container::create_machine(const Bundle& bundle, const CreateOptions& option
 }
 
 void Container::run_create_hooks(const spec::Hooks& hooks, pid_t pid) {
-  if (hooks.prestart.empty() && hooks.create_runtime.empty() && hooks.create_container.empty()) return;
+  const bool container_hooks = !hooks.create_container.empty() && !backend_->on_this_kernel();
+  if (hooks.prestart.empty() && hooks.create_runtime.empty() && !container_hooks) return;
   record_.init = ProcessId::of(pid);
   store_->save(record_);  // a hook may ask `husk state` for the pid
   const std::string state = hook_state(Status::kCreating);
   run_hooks("prestart", hooks.prestart, state, record_.bundle);
   run_hooks("createRuntime", hooks.create_runtime, state, record_.bundle);
-  run_hooks("createContainer", hooks.create_container, state, record_.bundle);
+  if (container_hooks) run_hooks("createContainer", hooks.create_container, state, record_.bundle);
 }
 
 // --- reading
@@ -187,6 +188,7 @@ pid_t Container::exec(const spec::Process& process, const ExecOptions& options) 
   args.stdio = options.stdio;
   args.preserve_fds = options.preserve_fds;
   args.ignore_paused = options.ignore_paused;
+  args.cgroup = options.cgroup;
   const pid_t pid = backend_->exec(args);
   if (!options.pid_file.empty()) {
     try {

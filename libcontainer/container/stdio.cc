@@ -50,20 +50,29 @@ int own_terminal() {
   return -1;
 }
 
-Stdio::Stdio(const StdioOptions& options) : terminal_(options.terminal) {
+Stdio::Stdio(const StdioOptions& options) : options_(options) {
   check_combination(options);
-  if (!terminal_) return;
-  pty_ = open_pty();
-  set_size(pty_.slave.get(), options);
-  if (options.console_socket.empty()) return;
-  send_console(options.console_socket, pty_.master.get(), pty_.name);
-  pty_.master.reset();
+  if (!options.terminal || options.made_inside) return;
+  Pty pty = open_pty();
+  pty_.slave = std::move(pty.slave);
+  take_master(std::move(pty.master), pty.name);
 }
 
-HostStdio Stdio::host() const {
-  if (!terminal_) return {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, false};
+void Stdio::take_master(UniqueFd master, const std::string& name) {
+  set_size(master.get(), options_);
+  if (options_.console_socket.empty())
+    pty_.master = std::move(master);
+  else
+    send_console(options_.console_socket, master.get(), name);
+}
+
+HostStdio Stdio::host() {
+  if (!options_.terminal) return {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, false, {}};
+  if (options_.made_inside)
+    // Its name means nothing outside of the container; receivers want one all the same.
+    return {-1, -1, -1, true, [this](UniqueFd master) { take_master(std::move(master), "/dev/pts/0"); }};
   const int slave = pty_.slave.get();
-  return {slave, slave, slave, true};
+  return {slave, slave, slave, true, {}};
 }
 
 }  // namespace husk

@@ -24,22 +24,27 @@ struct StdioOptions {
   std::string console_socket;  // who gets the master; empty: husk itself
   bool detach = true;          // husk ends before the process does
   std::optional<spec::Box> console_size;
+  bool made_inside = false;  // the backend makes the pty: Backend::on_this_kernel()
 };
 
 class Stdio {
  public:
-  // Inherited fds, or a pty whose master went to the console socket, or (in the foreground) a pty whose
-  // master husk keeps. Throws kInvalid for combinations that leave nobody to hold the master.
+  // Inherited fds, or a pty (of the host, or one that comes to on_console) whose master went to the console
+  // socket, or (in the foreground) a pty whose master husk keeps. Throws kInvalid for combinations that leave
+  // nobody to hold the master.
   explicit Stdio(const StdioOptions& options);
 
-  HostStdio host() const;
+  // Holds `this` where the pty is made inside.
+  HostStdio host();
   // husk's own master, -1 when there is none.
   int master() const { return pty_.master.get(); }
   // Once the process has the slave: only when ours is closed does the master see the end.
   void close_slave() { pty_.slave.reset(); }
 
  private:
-  bool terminal_ = false;
+  void take_master(UniqueFd master, const std::string& name);
+
+  StdioOptions options_;
   Pty pty_;
 };
 

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <exception>
 
+#include "libcontainer/linux/cgroups.h"
+
 namespace husk {
 namespace {
 
@@ -44,6 +46,10 @@ pid_t clone_once(int flags, int cgroup, int& pidfd) {
 
 UniqueFd open_cgroup(const std::string& path) {
   return path.empty() ? UniqueFd() : open_file(path, O_RDONLY | O_DIRECTORY);
+}
+
+void join_host_cgroup(const InitRequest& r) {
+  if (!r.host_cgroup.empty()) Cgroup(r.host_cgroup).add(getpid());
 }
 
 void give_birth(InitRequest& r, int flags, UniqueFd cgroup, const std::function<void(pid_t)>& complete,

@@ -15,6 +15,8 @@ void give_birth(InitRequest& request, int flags, UniqueFd cgroup, const std::fun
                 const std::function<void()>& child);
 // Opened before namespaces change what the path means. Empty path: no fd.
 UniqueFd open_cgroup(const std::string& path);
+// Stage 1 moves into request.host_cgroup, and so its child is born there: v1 knows no CLONE_INTO_CGROUP.
+void join_host_cgroup(const InitRequest& request);
 
 // The two stages of each; the first returns an exit code, the second never returns.
 int create_stage1(InitRequest& request);

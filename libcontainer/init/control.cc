@@ -2,8 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "spec/codec.h"
 
@@ -51,6 +54,8 @@ bool receive_request(InitRequest& r) {
   r.rootfs = m.body.value("rootfs", "");
   r.bundle = m.body.value("bundle", "");
   r.cgroup = m.body.value("cgroup", "");
+  r.host_cgroup = m.body.value("host_cgroup", "");
+  r.hold = m.body.value("hold", false);
   r.no_pivot = m.body.value("no_pivot", false);
   r.no_new_keyring = m.body.value("no_new_keyring", false);
   r.join_flags = m.body.value("join_flags", 0);
@@ -58,6 +63,7 @@ bool receive_request(InitRequest& r) {
   r.config = spec::decode_config(read_memfd(m.fds.at(fd++).get()));
   if (m.body.value("seccomp", false)) r.seccomp = read_memfd(m.fds.at(fd++).get());
   if (m.body.value("target", false)) r.target = std::move(m.fds.at(fd++));
+  if (m.body.value("gate", false)) r.gate = std::move(m.fds.at(fd++));
   if (!r.config.process) throw Error(ErrorKind::kInvalid, "config has no process");
   return true;
 }
@@ -79,8 +85,25 @@ void send_ready(const InitRequest& r, int console) {
   send_message(r.control.get(), body, fds);
 }
 
-void wait_for_start(const InitRequest& r) {
+void hold_for_hooks(const InitRequest& r) {
+  if (!r.hold) return;
+  send_message(r.control.get(), {{"runtime_created", true}});
   Message m;
+  if (!receive_message(r.control.get(), m, std::chrono::milliseconds(-1)) || !m.body.contains("go_on"))
+    _exit(1);
+}
+
+void wait_for_start(InitRequest& r) {
+  Message m;
+  while (r.gate) {
+    UniqueFd peer(accept4(r.gate.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!peer && errno != EINTR && errno != ECONNABORTED) throw_errno("accept at the gate");
+    // Whoever asks for the state connects, too, and goes without a word.
+    if (!peer || !receive_message(peer.get(), m, std::chrono::milliseconds(-1)) || !m.body.contains("start"))
+      continue;
+    r.control = std::move(peer);
+    return;
+  }
   if (!receive_message(r.control.get(), m, std::chrono::milliseconds(-1)) || !m.body.contains("start"))
     _exit(1);
 }

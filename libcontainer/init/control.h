@@ -18,7 +18,9 @@ struct InitRequest {
   std::string id;
   spec::Config config;  // exec: process, and of linux namespaces, seccomp, personality
   std::string rootfs, bundle, cgroup;
-  bool no_pivot = false, no_new_keyring = false;
+  std::string host_cgroup;  // see CreateRequest, as hold (for its on_runtime_created) and gate
+  bool no_pivot = false, no_new_keyring = false, hold = false;
+  UniqueFd gate;
   int preserved = 0;            // fds 3 … 3 + preserved - 1 are the container's
   UniqueFd target;              // exec: pidfd of the container's init
   int join_flags = 0;           // exec: CLONE_NEW…
@@ -37,8 +39,10 @@ bool receive_request(InitRequest& request);
 void send_pid(const InitRequest& request, pid_t pid, int pidfd);
 // {"ready"}: we stand at the gate; with the console's master and the new filter, if there are such.
 void send_ready(const InitRequest& request, int console);
-// Waits for {"start"}; ends the process when the parent has given up.
-void wait_for_start(const InitRequest& request);
+// {"runtime_created"}, then waits for {"go_on"}; ends the process when the parent has given up.
+void hold_for_hooks(const InitRequest& request);
+// Waits for {"start"}, from the parent (its end ends the process) or from whoever comes to the gate.
+void wait_for_start(InitRequest& request);
 void send_error(const InitRequest& request, const Error& error) noexcept;
 
 }  // namespace husk

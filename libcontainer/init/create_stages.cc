@@ -12,7 +12,9 @@
 //   start(): {"start"} ──────────────────────────────────────────────────► startContainer hooks, filter,
 //   execve ◄──────────────────────────────────── EOF (close-on-exec): it runs ────
 //
-// Either stage may say {"error"} instead of its next word.
+// Either stage may say {"error"} instead of its next word. On the host: stage 1 joins the cgroup before it
+// clones; stage 2 says {"runtime_created"} before createContainer hooks and waits for {"go_on"}; {"start"}
+// comes from another process, over a connection to a listening socket.
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -137,7 +139,9 @@ void warn_about_labels(InitRequest& r) {
   fill_dev(r, root);
   root.make_dirs(r.process().cwd);
   Terminal terminal = open_console(r, root);
-  run_hooks(r.config.hooks.create_container, state_text(r, "creating"));
+  hold_for_hooks(r);
+  with_context("createContainer hook",
+               [&] { run_hooks(r.config.hooks.create_container, state_text(r, "creating")); });
   seal_rootfs(r, root);
   switch_root(root, r.no_pivot, r.linux_().rootfs_propagation);
 
@@ -154,6 +158,7 @@ int create_stage1(InitRequest& r) {
   if (r.rootfs.empty()) throw Error(ErrorKind::kInvalid, "no rootfs");
   UniqueFd cgroup = open_cgroup(r.cgroup);
   apply_outer_attributes(r);
+  join_host_cgroup(r);
   std::vector<NamespaceFd> joined = open_namespaces(r.linux_().namespaces);
   join_namespaces(joined);
   if (is_new(r, NamespaceType::kTime)) make_time_namespace(r.linux_().time_offsets);

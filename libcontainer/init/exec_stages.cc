@@ -37,6 +37,7 @@ Terminal open_console(const InitRequest& r) {
 int exec_stage1(InitRequest& r) {
   UniqueFd cgroup = open_cgroup(r.cgroup);
   apply_outer_attributes(r);
+  join_host_cgroup(r);
   prepare_seccomp(r);
   join_process(r.target.get(), r.join_flags);
   r.target.reset();

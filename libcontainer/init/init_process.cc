@@ -79,7 +79,7 @@ class Birth {
   }
 
   // config's seccomp is taken out where its filter is known already.
-  void request(Json body, spec::Config config, int target) {
+  void request(Json body, spec::Config config, int target, int gate = -1) {
     std::vector<int> fds(1);
     std::shared_ptr<UniqueFd> filter;
     if (config.linux_ && config.linux_->seccomp) {
@@ -93,21 +93,26 @@ class Birth {
       fds.push_back(filter->get());
     }
     if (target >= 0) fds.push_back(target);
+    if (gate >= 0) fds.push_back(gate);
     UniqueFd text = make_memfd(spec::encode_config(config).dump());
     fds[0] = text.get();
     body["seccomp"] = filter != nullptr;
     body["target"] = target >= 0;
+    body["gate"] = gate >= 0;
     body["preserved"] = preserved_;
     send_message(control_.get(), body, fds);
   }
 
   // Until "ready". Returns the console's master, if there is one.
-  UniqueFd wait_ready() {
+  UniqueFd wait_ready(const std::function<void(pid_t)>& on_runtime_created = {}) {
     Message m;
     for (;;) {
       receive(m);
       if (m.body.contains("pid")) {
         take_final(m);
+      } else if (m.body.contains("runtime_created") && on_runtime_created) {
+        on_runtime_created(final_.pid);
+        send_message(control_.get(), {{"go_on", true}});
       } else if (m.body.contains("ready")) {
         break;
       } else {
@@ -199,11 +204,13 @@ InitProcess InitProcess::create(const std::string& program, const CreateRequest&
                  {"rootfs", request.rootfs},
                  {"bundle", request.bundle},
                  {"cgroup", request.cgroup},
+                 {"host_cgroup", request.host_cgroup},
+                 {"hold", static_cast<bool>(request.on_runtime_created)},
                  {"no_pivot", request.no_pivot},
                  {"no_new_keyring", request.no_new_keyring}},
-                request.config, -1);
+                request.config, -1, request.gate);
   InitProcess process;
-  process.console_ = birth.wait_ready();
+  process.console_ = birth.wait_ready(request.on_runtime_created);
   process.child_ = birth.take_final_child();
   process.control_ = birth.take_control();
   return process;
@@ -214,6 +221,7 @@ InitProcess InitProcess::exec(const std::string& program, const ExecRequest& req
   Birth birth(program, "exec", stdio, request.preserve_fds);
   birth.request({{"id", request.id},
                  {"cgroup", request.cgroup},
+                 {"host_cgroup", request.host_cgroup},
                  {"no_new_keyring", request.no_new_keyring},
                  {"join_flags", join_flags(request.config, request.target)}},
                 reduced(request), target.get());
@@ -227,9 +235,13 @@ InitProcess InitProcess::exec(const std::string& program, const ExecRequest& req
 void InitProcess::start() {
   UniqueFd control = std::move(control_);  // one start only
   if (!control) throw Error(ErrorKind::kWrongState, "the process has been started already");
-  send_message(control.get(), {{"start", true}});
+  open_gate(control.get());
+}
+
+void open_gate(int connection) {
+  send_message(connection, {{"start", true}});
   Message m;
-  if (receive_message(control.get(), m, milliseconds(deadline::kInitExec))) {
+  if (receive_message(connection, m, milliseconds(deadline::kInitExec))) {
     throw_if_error(m.body);
     throw Error(ErrorKind::kInternal, "husk-init sent an unknown message", EPROTO);
   }

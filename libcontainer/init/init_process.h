@@ -3,6 +3,7 @@
 // process with threads.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -29,6 +30,14 @@ struct CreateRequest {
   bool no_pivot = false;  // MS_MOVE and chroot instead of pivot_root
   bool no_new_keyring = false;
   std::vector<int> preserve_fds;  // become 3, 4, … in the container
+
+  // For a container on the host, whose creator ends before its start (all empty or unset in the guest):
+  // A path for Cgroup: the process is born in it, in every hierarchy that there is, v1's too.
+  std::string host_cgroup;
+  // A listening SOCK_SEQPACKET socket: the gate, instead of start(). See open_gate().
+  int gate = -1;
+  // Called when namespaces and mounts are there, before the root changes; what it throws fails the create.
+  std::function<void(pid_t pid)> on_runtime_created;
 };
 
 struct ExecRequest {
@@ -37,6 +46,7 @@ struct ExecRequest {
   spec::Config config;
   pid_t target = -1;   // the container's init: its namespaces are joined
   std::string cgroup;  // as above
+  std::string host_cgroup;
   std::vector<int> preserve_fds;
   std::string id;  // the container's: its session keyring is joined; empty: none is
   bool no_new_keyring = false;
@@ -69,6 +79,10 @@ class InitProcess {
   UniqueFd control_;
   UniqueFd console_;
 };
+
+// start() for a process that was created with CreateRequest::gate; connection is one to that socket. One that
+// says nothing changes nothing, so connecting tells whether a process still stands there.
+void open_gate(int connection);
 
 // What cmd/husk-init's main calls: argv[1] is "create" or "exec"; fd 3 is the control socket
 // (SOCK_SEQPACKET), the first message on it the request as JSON. Returns the exit code of a helper stage; the

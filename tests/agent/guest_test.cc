@@ -10,9 +10,9 @@
 #include <thread>
 
 #include "agent/guest/guest_config.h"
-#include "agent/guest/process_list.h"
 #include "agent/guest/reaper.h"
 #include "libcontainer/base/error.h"
+#include "libcontainer/linux/process_list.h"
 
 namespace husk::guest {
 namespace {

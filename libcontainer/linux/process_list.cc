@@ -1,4 +1,4 @@
-#include "agent/guest/process_list.h"
+#include "libcontainer/linux/process_list.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/file.h"
 
-namespace husk::guest {
+namespace husk {
 namespace {
 
 constexpr size_t kMaxCommand = 4096;
@@ -86,4 +86,4 @@ std::vector<ProcessInfo> describe_processes(const std::vector<pid_t>& pids) {
   return out;
 }
 
-}  // namespace husk::guest
+}  // namespace husk

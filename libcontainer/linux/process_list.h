@@ -6,7 +6,7 @@
 
 #include <sys/types.h>
 
-namespace husk::guest {
+namespace husk {
 
 struct ProcessInfo {
   pid_t pid = 0, ppid = 0;
@@ -18,4 +18,4 @@ struct ProcessInfo {
 // Those of pids that still are.
 std::vector<ProcessInfo> describe_processes(const std::vector<pid_t>& pids);
 
-}  // namespace husk::guest
+}  // namespace husk
