@@ -303,7 +303,7 @@ silent() {
 }
 
 @test "control clients that say nothing, or nonsense" {
-    husk_only
+    vm_only
     sleeper
     running
     local words pid
@@ -374,5 +374,20 @@ silent() {
     status=0
     wait "$runner" || status=$?
     is "exit code" "$status" 137
+    nothing_left
+}
+
+@test "who joins the container's mount namespace, as podman cp does, is not on the host" {
+    sleeper
+    echo inside >"$BUNDLE/rootfs/where"
+    running "$ID" --pid-file "$T/pid"
+    local pid
+    pid=$(cat "$T/pid")
+    is "root" "$(cat "/proc/$pid/root/where")" inside
+    [[ ! -e /proc/$pid/root$T ]]
+    is "root of who joins" "$(nsenter -t "$pid" -m /bin/busybox cat /where)" inside
+    ok husk exec -d --pid-file "$T/exec.pid" "$ID" sleep 1000
+    is "root of an exec" "$(cat "/proc/$(cat "$T/exec.pid")/root/where")" inside
+    ok husk delete --force "$ID"
     nothing_left
 }

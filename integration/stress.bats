@@ -55,7 +55,7 @@ pids_of() {
 }
 
 @test "kill -9 of any process at any time: delete --force leaves nothing" {
-    husk_only
+    vm_only
     sleeper
     local round victim pid life
     local names=(husk husk-sandbox husk-shim qemu-system virtiofsd)
@@ -93,7 +93,7 @@ holds_no_more() {
 }
 
 @test "exec storms: husk-sandbox holds no more after them" {
-    husk_only
+    vm_only
     sleeper
     running
     local sandbox i pids=() failed= fds threads

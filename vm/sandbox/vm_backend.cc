@@ -52,7 +52,7 @@ class VmBackend : public Backend {
  private:
   Child spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size, UniqueFd& creator);
   Child spawn_shim(const std::string& id, const HostStdio& stdio, const Cgroup& cgroup, int netns,
-                   UniqueFd& peer);
+                   std::pair<int, int> place, UniqueFd& peer);
   void ask_create(const CreateArgs& args, int creator, const std::string& sandbox_folder, pid_t shim,
                   int shim_socket);
   static void end_sandbox(const std::string& folder, const ProcessId& sandbox);
@@ -118,13 +118,14 @@ Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, con
   return child;
 }
 
-// netns: -1 makes a new one for the shim.
+// netns: -1 makes a new one for the shim. place: kShimRootFd or kShimMountsFd, as for SpawnOptions::fds.
 Child VmBackend::spawn_shim(const std::string& id, const HostStdio& stdio, const Cgroup& cgroup, int netns,
-                            UniqueFd& peer) {
+                            std::pair<int, int> place, UniqueFd& peer) {
   auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
   SpawnOptions o;
   o.argv = {path_join(program_dir(), "husk-shim"), id};
-  o.fds = {{theirs.get(), kShimSocketFd}};
+  o.fds = {{theirs.get(), kShimSocketFd}, place};
+  if (stdio.terminal) o.fds.emplace_back(stdio.in, kShimTerminalFd);
   o.cwd = "/";
   o.new_session = true;
   o.before_exec = [&] {
@@ -138,6 +139,15 @@ Child VmBackend::spawn_shim(const std::string& id, const HostStdio& stdio, const
   Child child = spawn(o);
   peer = std::move(ours);
   return child;
+}
+
+void wait_for_shim(int socket) {
+  ShimMessage ready{};
+  if (!wait_readable(socket, static_cast<int>(std::chrono::milliseconds(deadline::kShimReady).count())))
+    throw Error(ErrorKind::kTimeout, "husk-shim is not ready in time", ETIMEDOUT);
+  if (recv(socket, &ready, sizeof ready, 0) != sizeof ready || ready.type != ShimMessageType::kReady)
+    throw Error(ErrorKind::kInternal, "husk-shim ended before it was ready");
+  if (ready.value) throw_errno("entering the container's root in husk-shim's mount namespace", ready.value);
 }
 
 void VmBackend::ask_create(const CreateArgs& args, int creator, const std::string& sandbox_folder, pid_t shim,
@@ -198,9 +208,12 @@ pid_t VmBackend::create(const CreateArgs& args) {
       undo.save(args.container.folder);
     }
     // From here on the VM boots, whatever we wait for.
-    shim = spawn_shim(args.container.id, args.stdio, cgroup, netns.get(), shim_socket);
+    UniqueFd root = open_file(args.rootfs, O_PATH | O_DIRECTORY);
+    shim = spawn_shim(args.container.id, args.stdio, cgroup, netns.get(), {root.get(), kShimRootFd},
+                      shim_socket);
     undo.shim = identify(shim.pid);
     undo.save(args.container.folder);
+    wait_for_shim(shim_socket.get());
     if (args.on_runtime_created) args.on_runtime_created(shim.pid);
     ask_create(args, creator.get(), undo.sandbox_folder, shim.pid, shim_socket.get());
     return shim.pid;
@@ -222,8 +235,10 @@ pid_t VmBackend::exec(const ExecArgs& args) {
   if (!Undo::load(args.container.folder, undo) || !is_alive(undo.shim))
     throw Error(ErrorKind::kWrongState, "cannot exec in a stopped container");
   UniqueFd netns = open_file("/proc/" + std::to_string(undo.shim.pid) + "/ns/net", O_RDONLY);
+  UniqueFd mounts = open_file("/proc/" + std::to_string(undo.shim.pid) + "/ns/mnt", O_RDONLY);
   UniqueFd shim_socket;
-  Child shim = spawn_shim(args.container.id, args.stdio, Cgroup(undo.cgroup), netns.get(), shim_socket);
+  Child shim = spawn_shim(args.container.id, args.stdio, Cgroup(undo.cgroup), netns.get(),
+                          {mounts.get(), kShimMountsFd}, shim_socket);
   try {
     ask(args.container,
         {{"op", "exec"},
