@@ -10,7 +10,7 @@ SHELL := /bin/bash
 # --- flags -----------------------------------------------------------------------------------------------------------
 VERSION := 0.1.0
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
-CPPFLAGS += -I. -I$(BUILD)/gen -I/usr/include/libnl3 -DSPDLOG_FMT_EXTERNAL -DFMT_HEADER_ONLY -D_GNU_SOURCE
+CPPFLAGS += -I. -I$(BUILD)/gen -I/usr/include/libnl3 -DGRPC_USE_PROTO_LITE -DSPDLOG_FMT_EXTERNAL -DFMT_HEADER_ONLY -D_GNU_SOURCE
 CXXFLAGS ?= -O2
 CXXFLAGS += -std=c++20 -Wall -Wextra -Werror -fno-plt -ffunction-sections -fdata-sections
 LDFLAGS += -Wl,--gc-sections
@@ -24,7 +24,7 @@ STATIC := -static
 endif
 
 # Debian's .pc files leave out what the static archives need of one another.
-GRPC_LIBS = -Wl,--start-group $(shell pkg-config --static --libs grpc++_unsecure protobuf) -laddress_sorting -lupb \
+GRPC_LIBS = -Wl,--start-group $(shell pkg-config --static --libs grpc++_unsecure protobuf-lite) -laddress_sorting -lupb \
   -lcares -lz -Wl,--end-group
 NL_LIBS = $(shell pkg-config --static --libs libnl-3.0)
 
@@ -153,7 +153,7 @@ host_TEST_LIBS := host init container linux spec base
 vm_TEST_LIBS := sandbox vm container linux spec base
 agent_TEST_LIBS := server client guest wire init linux spec base
 TEST_EXT = $(NL_LIBS) -lseccomp -lcap -lgtest -lgtest_main -lpthread
-agent_TEST_EXT = $(shell pkg-config --libs grpc++_unsecure protobuf)
+agent_TEST_EXT = $(shell pkg-config --libs grpc++_unsecure protobuf-lite)
 
 define unit_rule
 $(BUILD)/tests/$(1)_test: $(call room,tests/$(1)) $(call libs,$($(1)_TEST_LIBS))

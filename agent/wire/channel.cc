@@ -46,7 +46,8 @@ void configure(grpc::ServerBuilder& builder) {
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
-  grpc::ResourceQuota quota("husk");
+  // Lives on: with its last object gRPC ends all its threads, and the server would start them once more.
+  static grpc::ResourceQuota quota("husk");
   quota.SetMaxThreads(kMaxThreads);
   builder.SetResourceQuota(quota);
 }

@@ -1,5 +1,7 @@
 // husk-agent: pid 1 of the guest. Started as `husk-agent --fd N` anywhere else it serves that socket instead
 // of a virtio port and leaves the machine as it is: for tests.
+#include <absl/synchronization/mutex.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -26,6 +28,9 @@ void prepare_process() {
   signal(SIGPIPE, SIG_IGN);
   // gRPC's own words go to stderr, which is the console; only what is wrong is of interest there.
   setenv("GRPC_VERBOSITY", "ERROR", 1);
+  // Debian's absl looks for cycles at every lock. And threads that mostly share one CPU need no heap each.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  mallopt(M_ARENA_MAX, 1);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, kThreadStack);

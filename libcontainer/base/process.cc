@@ -43,8 +43,8 @@ std::vector<char*> c_strings(const std::vector<std::string>& in) {
   return out;
 }
 
-// Puts the fds where the child wants them. `moved` holds room for one number per entry of fds (allocated before
-// the fork). Returns the pipe's new number, or -1 with errno.
+// Puts the fds where the child wants them. `moved` holds room for one number per entry of fds (allocated
+// before the fork). Returns the pipe's new number, or -1 with errno.
 int place_fds(const std::vector<std::pair<int, int>>& fds, std::vector<int>& moved, int pipe) {
   int top = 2;
   for (const auto& fd : fds) top = std::max(top, fd.second);
@@ -74,35 +74,57 @@ void reset_signals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+// Everything that the child needs, made before it is: it may allocate nothing.
+struct ChildPlan {
+  const SpawnOptions& options;
+  std::vector<char*> argv = c_strings(options.argv), env = c_strings(options.env);
+  std::vector<int> moved = std::vector<int>(options.fds.size());
+  pid_t parent = getpid();
+};
+
+// Without before_exec this runs in the parent's memory.
+[[noreturn]] void live(ChildPlan& plan, int report) {
+  const SpawnOptions& o = plan.options;
+  reset_signals();
+  if (o.die_with_parent) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != plan.parent) _exit(127);
+  }
+  if (o.new_session) setsid();
+  if (!o.cwd.empty() && chdir(o.cwd.c_str()) != 0) fail(report, o.cwd.c_str(), errno);
+  if (o.before_exec) {
+    try {
+      o.before_exec();
+    } catch (const Error& e) {
+      fail(report, e.what(), e.errnum(), &e);
+    }
+  }
+  int placed = place_fds(o.fds, plan.moved, report);
+  if (placed < 0) fail(report, "placing the child's fds", errno);
+  execve(plan.argv[0], plan.argv.data(), plan.env.data());
+  fail(placed, plan.argv[0], errno);
+}
+
+// fork copies the page tables of a process that may be large; a child that only execs borrows the memory.
+// The calling thread stands still meanwhile, and signals wait: no handler may run in borrowed memory.
+pid_t start(ChildPlan& plan, int report) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pid_t pid = plan.options.before_exec ? fork() : vfork();
+  if (pid == 0) live(plan, report);
+  int err = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = err;
+  return pid;
+}
+
 }  // namespace
 
 Child spawn(const SpawnOptions& o) {
   auto [err_read, err_write] = make_pipe();
-  std::vector<char*> argv = c_strings(o.argv), env = c_strings(o.env);
-  std::vector<int> moved(o.fds.size());
-  pid_t parent = getpid();
-  pid_t pid = check(fork(), "fork");
-  if (pid == 0) {
-    int report = err_write.get();
-    reset_signals();
-    if (o.die_with_parent) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      if (getppid() != parent) _exit(127);
-    }
-    if (o.new_session) setsid();
-    if (!o.cwd.empty() && chdir(o.cwd.c_str()) != 0) fail(report, o.cwd.c_str(), errno);
-    if (o.before_exec) {
-      try {
-        o.before_exec();
-      } catch (const Error& e) {
-        fail(report, e.what(), e.errnum(), &e);
-      }
-    }
-    int placed = place_fds(o.fds, moved, report);
-    if (placed < 0) fail(report, "placing the child's fds", errno);
-    execve(argv[0], argv.data(), env.data());
-    fail(placed, argv[0], errno);
-  }
+  ChildPlan plan{o};
+  pid_t pid = check(start(plan, err_write.get()), "fork");
   Child child;
   child.pid = pid;
   err_write.reset();
@@ -144,7 +166,8 @@ void kill_and_reap(Child& child) noexcept {
 }
 
 UniqueFd open_pidfd(pid_t pid) {
-  return UniqueFd(static_cast<int>(check(syscall(SYS_pidfd_open, pid, 0), "pidfd_open " + std::to_string(pid))));
+  return UniqueFd(
+      static_cast<int>(check(syscall(SYS_pidfd_open, pid, 0), "pidfd_open " + std::to_string(pid))));
 }
 
 bool wait_pidfd(int pidfd, std::chrono::milliseconds timeout) {
