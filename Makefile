@@ -169,7 +169,14 @@ $(BUILD)/tools/%: integration/tools/%.cc
 	$(CXX) -std=c++20 -O2 -Wall -Wextra -Werror -static $< -o $@
 
 .PHONY: check check-unit check-integration check-integration-host check-includes demo bench
-check: check-includes check-unit check-integration check-integration-host ## unit tests, then integration tests on real QEMU, Docker and Podman (root)
+# Built on all CPUs, run one after the other.
+JOBS ?= $(shell nproc)
+check: need-deps ## unit tests, then integration tests on real QEMU, Docker and Podman (root)
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(UNIT) $(TOOLS)
+	@$(MAKE) --no-print-directory check-includes
+	@$(MAKE) --no-print-directory check-unit
+	@$(MAKE) --no-print-directory check-integration
+	@$(MAKE) --no-print-directory check-integration-host
 	@tests/summary $(BUILD)
 check-includes:
 	@tests/check-includes
@@ -180,7 +187,8 @@ check-integration: all $(TOOLS)
 	@tests/run-integration $(BUILD) $(FILES)
 check-integration-host: all $(TOOLS) # the command line's tests in the lane without a VM
 	@HUSK_FLAGS=--vm=none RESULT=integration-host tests/run-integration $(BUILD) $(or $(FILES),cli.bats bad.bats)
-demo: all $(TOOLS) ## the main job: real containers through husk, Podman and Docker, each on its own kernel (root)
+demo: need-deps ## the main job: real containers through husk, Podman and Docker, each on its own kernel (root)
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(TOOLS)
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
 	BUILD=$(abspath $(BUILD)) integration/demo
 bench: all $(TOOLS) ## figures beside runc's and a bare QEMU boot's (root)
