@@ -173,6 +173,8 @@ $(BUILD)/tools/%: integration/tools/%.cc
 JOBS ?= $(shell nproc)
 check: need-deps ## unit tests, then integration tests on real QEMU, Docker and Podman (root)
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(UNIT) $(TOOLS)
+	@$(MAKE) --no-print-directory kernel
+	@$(MAKE) --no-print-directory guest guest-debian
 	@$(MAKE) --no-print-directory check-includes
 	@$(MAKE) --no-print-directory check-unit
 	@$(MAKE) --no-print-directory check-integration

@@ -1,8 +1,8 @@
 #include "vm/net/network.h"
 
+#include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
-#include <fcntl.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>

@@ -16,7 +16,8 @@ void Console::finish_line() {
   std::string text = printable(line_, kMaxLine);
   line_.clear();
   spdlog::debug("guest: {}", text);
-  if (cause_.empty() && (text.find("Kernel panic") != std::string::npos || text.rfind("husk-agent: ", 0) == 0))
+  if (cause_.empty() &&
+      (text.find("Kernel panic") != std::string::npos || text.rfind("husk-agent: ", 0) == 0))
     cause_ = text;
   lines_.push_back(std::move(text));
   if (lines_.size() > kMaxLines) lines_.pop_front();

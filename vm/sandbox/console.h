@@ -1,5 +1,5 @@
-// The guest's serial console: its last lines are kept for the error that tells why a guest died. A guest may print what it
-// likes: everything is bounded and quoted.
+// The guest's serial console: its last lines are kept for the error that tells why a guest died. A guest may
+// print what it likes: everything is bounded and quoted.
 #pragma once
 
 #include <deque>
@@ -16,8 +16,8 @@ class Console {
   int fd() const { return fd_.get(); }
   // Reads what is there; false at the end. Lines go to the debug log.
   bool pump();
-  // Why the guest died, by its own words: the kernel's panic or the agent's complaint if there was one, else the last
-  // line. Quoted; empty if it said nothing.
+  // Why the guest died, by its own words: the kernel's panic or the agent's complaint if there was one, else
+  // the last line. Quoted; empty if it said nothing.
   std::string last_words() const;
   // The last lines, quoted, joined with " | ".
   std::string tail() const;

@@ -25,8 +25,8 @@ bool is_below(const std::string& path, const std::string& dir) {
   return path == dir || path.rfind(dir + "/", 0) == 0;
 }
 
-// Engines make /dev/shm on the host for containers that share it; shared memory is the guest kernel's matter, so it gets
-// a tmpfs of the same size there.
+// Engines make /dev/shm on the host for containers that share it; shared memory is the guest kernel's matter,
+// so it gets a tmpfs of the same size there.
 void make_shm(spec::Mount& mount, const std::string& source) {
   struct statvfs fs {};
   uint64_t bytes = statvfs(source.c_str(), &fs) == 0 ? static_cast<uint64_t>(fs.f_blocks) * fs.f_frsize : 0;
@@ -37,9 +37,10 @@ void make_shm(spec::Mount& mount, const std::string& source) {
   mount.options = {"nosuid", "noexec", "nodev", "mode=1777", "size=" + std::to_string(bytes)};
 }
 
-void translate_bind(spec::Mount& mount, const std::string& id, const std::string& bundle, const std::string& name,
-                    Share& share, std::vector<std::string>& warnings) {
-  std::string source = mount.source.rfind('/', 0) == 0 ? clean_path(mount.source) : path_join(bundle, mount.source);
+void translate_bind(spec::Mount& mount, const std::string& id, const std::string& bundle,
+                    const std::string& name, Share& share, std::vector<std::string>& warnings) {
+  std::string source =
+      mount.source.rfind('/', 0) == 0 ? clean_path(mount.source) : path_join(bundle, mount.source);
   struct stat st {};
   if (stat(source.c_str(), &st) != 0) throw_errno("mounting " + mount.destination + ": " + source);
   if (clean_path(mount.destination) == "/dev/shm") return make_shm(mount, source);
@@ -53,8 +54,8 @@ void translate_bind(spec::Mount& mount, const std::string& id, const std::string
   mount.source = path_join(Share::kGuestRoot, share.add(id, name, source, has_option(mount, "ro")));
 }
 
-// The guest cannot make mount points in a root file system that the host shows it read-only, so they are made here, as
-// any runtime makes them: those which no earlier mount will cover.
+// The guest cannot make mount points in a root file system that the host shows it read-only, so they are made
+// here, as any runtime makes them: those which no earlier mount will cover.
 void make_mount_points(const spec::Config& config, const std::string& rootfs) {
   Root root(rootfs);
   std::vector<std::string> covered;
@@ -91,8 +92,8 @@ spec::Config make_guest_config(const spec::Config& host, const std::string& id, 
   if (guest.linux_) {
     guest.linux_->mount_label.clear();
     guest.linux_->intel_rdt.reset();
-    // Namespaces by path are the host's. That of another container here becomes the agent's name for it; members of a
-    // sandbox share its network by being in the same guest.
+    // Namespaces by path are the host's. That of another container here becomes the agent's name for it;
+    // members of a sandbox share its network by being in the same guest.
     for (spec::Namespace& ns : guest.linux_->namespaces) {
       std::string owner = container_of(pid_of_namespace_path(ns.path));
       ns.path = owner.empty() ? "" : "husk:" + owner;

@@ -16,12 +16,14 @@ namespace {
 
 bool same_namespace(const std::string& path, const std::string& other) {
   struct stat a, b;
-  return stat(path.c_str(), &a) == 0 && stat(other.c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+  return stat(path.c_str(), &a) == 0 && stat(other.c_str(), &b) == 0 && a.st_dev == b.st_dev &&
+         a.st_ino == b.st_ino;
 }
 
 void refuse(const char* name, const char* why) {
   throw Error(ErrorKind::kUnsupported, std::string("the host's ") + name +
-                                           " namespace cannot be shared with a container in a VM (" + why + ")");
+                                           " namespace cannot be shared with a container in a VM (" + why +
+                                           ")");
 }
 
 std::string living_sandbox(const std::string& folder) {
@@ -37,7 +39,8 @@ std::string annotated_sandbox(const spec::Config& config) {
       {"io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"}};
   for (const auto& [type, id] : kKeys) {
     auto t = config.annotations.find(type), s = config.annotations.find(id);
-    if (t != config.annotations.end() && t->second == "container" && s != config.annotations.end()) return s->second;
+    if (t != config.annotations.end() && t->second == "container" && s != config.annotations.end())
+      return s->second;
   }
   return "";
 }
@@ -79,7 +82,8 @@ void refuse_host_namespaces(const spec::Config& config) {
   for (const auto& needed : kNeeded) {
     const spec::Namespace* ns = config.linux_ ? config.linux_->find_namespace(needed.type) : nullptr;
     if (!ns || (!ns->path.empty() && same_namespace(ns->path, std::string("/proc/self/ns/") + needed.proc)))
-      // A shim stands in the host's own pid and ipc namespaces, so its path names another container's, not the host's.
+      // A shim stands in the host's own pid and ipc namespaces, so its path names another container's, not
+      // the host's.
       if (!ns || needed.type == NamespaceType::kNetwork || pid_of_namespace_path(ns->path) == 0)
         refuse(needed.name, needed.why);
   }

@@ -34,8 +34,7 @@ void Sandbox::wake() {
   (void)!write(wake_.get(), &one, sizeof one);
 }
 
-// --- the guest's boot
-// --------------------------------------------------------------------------------------------------
+// --- the guest's boot ---
 
 void Sandbox::boot_guest() {
   std::unique_ptr<Error> error;
@@ -70,8 +69,16 @@ void Sandbox::wait_for_guest() {
 }
 
 void Sandbox::explain_guest_death(Error& error) {
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) {
+      error = Error(ErrorKind::kGuestDied, "husk-sandbox ended the VM meanwhile: " + error.message(),
+                    error.errnum());
+      return;
+    }
+  }
   std::lock_guard lock(plug_mutex_);
-  if (!share_) return;  // we ended it ourselves
+  if (!share_) return;  // ended since then
   // The connection ends a moment before QEMU does.
   if (wait_pidfd(machine_->pidfd(), std::chrono::seconds(1)))
     while (console_->pump()) {
@@ -111,8 +118,7 @@ void Sandbox::require_share() {
   if (!share_) throw Error(ErrorKind::kGuestDied, "the VM is ending");
 }
 
-// --- create: the recipe
-// --------------------------------------------------------------------------------------------------
+// --- create: the recipe ---
 
 std::vector<Interface> Sandbox::splice_network(int netns) {
   std::vector<Endpoint> endpoints = splice_namespace(netns, spliced_);
@@ -218,8 +224,7 @@ void Sandbox::on_finished(const std::string& id, const std::string& process_id) 
   wake();
 }
 
-// --- later requests
-// ----------------------------------------------------------------------------------------------------
+// --- later requests ---
 
 Sandbox::Container& Sandbox::find(const std::string& id) {
   auto found = containers_.find(id);
@@ -403,8 +408,7 @@ Json Sandbox::handle(Message& request) {
   }
 }
 
-// --- the end
-// -----------------------------------------------------------------------------------------------------------
+// --- the end ---
 
 bool Sandbox::guest_lives() {
   std::lock_guard lock(mutex_);
