@@ -65,7 +65,7 @@ const std::vector<Row>& rows() {
              "Memory of a container without a memory limit."),
       number("memory_overhead", &O::memory_overhead, "96", 32, 4096, "MiB",
              "Added to a container's memory limit, for the guest's kernel and agent."),
-      number("tcg_tb_size", &O::tcg_tb_size, "32", 1, 2048, "MiB",
+      number("tcg_tb_size", &O::tcg_tb_size, "64", 1, 2048, "MiB",
              "QEMU's cache of translated code, without KVM."),
       choice("cache", &O::cache, "auto", {"auto", "always", "none"},
              "How far the guest may cache the files that the host shares with it."),

@@ -24,7 +24,7 @@ struct Options {
   uint32_t max_vcpus = 0;          // 0: the host's CPUs
   uint32_t memory = 512;           // MiB, without a memory limit; 64..1048576
   uint32_t memory_overhead = 96;   // MiB on top of a container's limit, for the guest's kernel and agent
-  uint32_t tcg_tb_size = 32;       // MiB of TCG's code cache
+  uint32_t tcg_tb_size = 64;       // MiB of TCG's code cache
   std::string cache;               // virtiofs cache: "auto" (default), "always", "none"
   std::string log_level;           // trace debug info warning (default) error
   bool hypervisor_sandbox = true;  // QEMU's own -sandbox: a seccomp filter around the VMM
