@@ -267,8 +267,8 @@ TEST_F(InitProcessTest, TmpfsKeepsModeAndCopiesUp) {
 
 TEST_F(InitProcessTest, MakesTheWorkingFolder) {
   CreateRequest r = script("pwd");
-  r.config.process->cwd = "/work/here";
-  EXPECT_EQ(output(r), "/work/here\n");
+  r.config.process->cwd = "/srv/here";
+  EXPECT_EQ(output(r), "/srv/here\n");
   r.config.process->cwd = "/bin/busybox";
   EXPECT_NE(failure(r), "");
 }
