@@ -41,7 +41,7 @@ wire_DIRS := agent/wire
 client_DIRS := agent/client
 guest_DIRS := agent/guest
 server_DIRS := agent/server
-vm_DIRS := vm vm/qemu vm/share vm/net vm/sizing
+vm_DIRS := vm vm/qemu vm/share vm/net vm/sizing vm/template
 sandbox_DIRS := vm/sandbox
 
 define room_rule

@@ -26,6 +26,9 @@ struct Options {
   uint32_t memory_overhead = 96;   // MiB on top of a container's limit, for the guest's kernel and agent
   uint32_t tcg_tb_size = 64;       // MiB of TCG's code cache
   std::string cache;               // virtiofs cache: "auto" (default), "always", "none"
+  bool use_template = true;        // "template": start from a saved VM
+  std::string template_folder;     // where saved VMs are; default /run/husk/templates
+  uint32_t template_cap = 1024;    // MiB of all saved VMs together
   std::string log_level;           // trace debug info warning (default) error
   bool hypervisor_sandbox = true;  // QEMU's own -sandbox: a seccomp filter around the VMM
 };

@@ -28,6 +28,14 @@ struct MachineConfig {
   bool seccomp = true;         // QEMU's own -sandbox
 };
 
+// What a VM starts from besides its configuration.
+struct MachineStart {
+  // Its RAM: a memfd of memory_mib, which QEMU and virtiofsd map shared. Empty: QEMU makes one of its own.
+  UniqueFd memory;
+  // It does not boot, but waits for Machine::resume(): kernel and initrd are not needed.
+  bool saved = false;
+};
+
 // A running VM. One per husk-sandbox. Not thread-safe; the destructor kills what still runs.
 class Machine {
  public:
@@ -37,6 +45,12 @@ class Machine {
   virtual void plug_share(const std::string& tag, UniqueFd socket) = 0;
   // Plugs a virtio-net card on an open tap.
   virtual void plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) = 0;
+  // Reads the device state of a saved VM and returns when the guest runs on; MachineStart::memory holds its RAM by then.
+  // Throws kTimeout; kGuestDied with QEMU's words.
+  virtual void resume(UniqueFd state) = 0;
+  // Stops the guest and writes its device state to the file; its RAM is what MachineStart::memory holds from then on. Only
+  // for a VM into which nothing was plugged. Throws.
+  virtual void save(UniqueFd state) = 0;
   // Our ends of the virtio-serial port "husk.agent" (SOCK_STREAM) and of the serial console (SOCK_STREAM,
   // what the guest prints). Each can be taken once.
   virtual UniqueFd take_agent() = 0;
@@ -51,7 +65,7 @@ class Machine {
 
 // Starts QEMU. Returns as soon as the process runs (the guest boots meanwhile; QMP is negotiated on the first
 // plug). Must be called from the main thread: the VMM dies with the thread that made it (PR_SET_PDEATHSIG).
-std::unique_ptr<Machine> start_qemu(const MachineConfig& config);
+std::unique_ptr<Machine> start_qemu(const MachineConfig& config, MachineStart start = {});
 
 // "kvm", "tcg" or "auto" → what will really run. auto: KVM only where /dev/kvm opens, the CPU has vmx or svm,
 // and a one-instruction guest (hlt) really runs on it within half a second; can't hang. The answer for this

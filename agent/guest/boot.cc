@@ -16,6 +16,7 @@
 #include "agent/guest/log.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/guest_words.h"
 #include "libcontainer/linux/netlink.h"
 
 namespace husk::guest {
@@ -123,6 +124,12 @@ void boot() {
   } catch (const Error& e) {
     log_warning(e.message());  // a kernel without a network is still good for --network none
   }
+}
+
+void announce_template() {
+  std::istringstream words(read_file("/proc/cmdline"));
+  for (std::string word; words >> word;)
+    if (word == kTemplateParameter) write_file("/dev/console", std::string(kReadyToBeSaved) + "\n");
 }
 
 void power_off(const char* reason) noexcept {

@@ -9,6 +9,8 @@ namespace husk::guest {
 void boot();
 // Waits for the virtio port "husk.agent" and opens it.
 UniqueFd open_agent_port();
+// Where the VM is to be saved (libcontainer/base/guest_words.h): tells the host that it can be.
+void announce_template();
 // Waits until the host has said something on it: until then a template may be saved and resumed with another
 // host's end, and nothing of ours is on the way to the old one.
 void wait_for_host(int port);

@@ -10,8 +10,9 @@ namespace husk {
 
 class AgentServer {
  public:
-  // Serves at once; takes the socket over.
-  AgentServer(guest::Guest& guest, UniqueFd socket);
+  explicit AgentServer(guest::Guest& guest);
+  // Serves what comes over the socket; takes it over.
+  void serve(UniqueFd socket);
   ~AgentServer();
 
  private:

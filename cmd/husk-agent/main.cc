@@ -55,16 +55,21 @@ void prepare_process() {
   for (;;) pause();
 }
 
-void serve(husk::UniqueFd device, const std::string& init_program) {
-  static husk::guest::Reaper reaper;
-  static husk::guest::Guest guest(reaper, init_program);
-  husk::UniqueFd socket = husk::wire::pump_device(std::move(device), [] {
-    // The host has gone, and nobody will ask for anything again.
-    husk::guest::power_off(nullptr);
-  });
-  static husk::AgentServer server(guest, std::move(socket));
-  sleep_for_ever();
-}
+// Everything that can be made before there is a host to serve.
+struct Agent {
+  explicit Agent(const std::string& init_program) : guest(reaper, init_program), server(guest) {}
+  husk::guest::Reaper reaper;
+  husk::guest::Guest guest;
+  husk::AgentServer server;
+
+  [[noreturn]] void serve(husk::UniqueFd device) {
+    server.serve(husk::wire::pump_device(std::move(device), [] {
+      // The host has gone, and nobody will ask for anything again.
+      husk::guest::power_off(nullptr);
+    }));
+    sleep_for_ever();
+  }
+};
 
 }  // namespace
 
@@ -74,7 +79,8 @@ int main(int argc, char** argv) {
   try {
     if (argc == 3 && strcmp(argv[1], "--fd") == 0) {
       prctl(PR_SET_CHILD_SUBREAPER, 1);
-      serve(husk::UniqueFd(atoi(argv[2])), husk::path_join(husk::program_dir(), "husk-init"));
+      static Agent agent(husk::path_join(husk::program_dir(), "husk-init"));
+      agent.serve(husk::UniqueFd(atoi(argv[2])));
     }
     if (getpid() != 1) {
       fprintf(stderr, "husk-agent: runs as pid 1 of a guest (or with --fd N)\n");
@@ -82,8 +88,10 @@ int main(int argc, char** argv) {
     }
     husk::guest::boot();
     husk::UniqueFd port = husk::guest::open_agent_port();
+    static Agent agent(kInitInGuest);
+    husk::guest::announce_template();
     husk::guest::wait_for_host(port.get());
-    serve(std::move(port), kInitInGuest);
+    agent.serve(std::move(port));
   } catch (const std::exception& e) {
     husk::guest::power_off(husk::printable(e.what()).c_str());
   }

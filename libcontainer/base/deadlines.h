@@ -14,6 +14,9 @@ inline constexpr seconds kCreateReply{180};    // husk: the reply of create (boo
 inline constexpr seconds kShimReady{10};       // husk: husk-shim has set up its session
 inline constexpr seconds kQmpGreeting{20};     // husk-sandbox: QEMU's first word
 inline constexpr seconds kQmpReply{20};        // husk-sandbox: the reply of a QMP command
+inline constexpr seconds kResume{20};          // husk-sandbox: QEMU has read a saved VM and runs it
+inline constexpr seconds kSave{20};            // husk: QEMU has written a VM's state
+inline constexpr seconds kTemplateLock{120};   // husk: another one makes the template
 inline constexpr seconds kVirtiofsdReady{10};  // husk-sandbox: virtiofsd accepts QEMU
 inline constexpr seconds kGuestBoot{
     90};  // husk-sandbox: from QEMU's start to the agent's hello (TCG on a busy host)

@@ -2,8 +2,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +14,7 @@
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/lock.h"
 #include "libcontainer/base/process.h"
 
 namespace husk {
@@ -38,29 +37,6 @@ ProcessId process_from(const Json& json, const char* name) {
   const auto it = json.find(name);
   if (it == json.end()) return {};
   return {it->at("pid").get<pid_t>(), it->at("start").get<unsigned long long>()};
-}
-
-// flock(2) has no timeout of its own: SIGALRM ends the wait.
-void flock_before_deadline(int fd, const std::string& id) {
-  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return;
-  struct sigaction interrupt {
-  }, before{};
-  interrupt.sa_handler = [](int) {};
-  sigaction(SIGALRM, &interrupt, &before);
-  sigset_t alarm_only, mask_before;
-  sigemptyset(&alarm_only);
-  sigaddset(&alarm_only, SIGALRM);
-  sigprocmask(SIG_UNBLOCK, &alarm_only, &mask_before);  // `run` blocks all signals
-  alarm(static_cast<unsigned>(deadline::kCreateReply.count()));
-  const int result = flock(fd, LOCK_EX);
-  const int err = errno;
-  alarm(0);
-  sigprocmask(SIG_SETMASK, &mask_before, nullptr);
-  sigaction(SIGALRM, &before, nullptr);
-  if (result == 0) return;
-  if (err == EINTR)
-    throw Error(ErrorKind::kTimeout, "container \"" + id + "\" is busy with another command", ETIMEDOUT);
-  throw_errno("lock container \"" + id + "\"", err);
 }
 
 bool still_there(int folder) {
@@ -148,7 +124,8 @@ FolderLock Store::lock(const std::string& id) const {
   const int fd = open(folder(id).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) throw_missing(id);
   UniqueFd dir(check(fd, "open " + folder(id)));
-  flock_before_deadline(dir.get(), id);
+  if (!lock_exclusively(dir.get(), deadline::kCreateReply))
+    throw Error(ErrorKind::kTimeout, "container \"" + id + "\" is busy with another command", ETIMEDOUT);
   // Whom we waited for may have been a delete.
   if (!still_there(dir.get())) throw_missing(id);
   return FolderLock(std::move(dir));

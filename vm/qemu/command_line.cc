@@ -45,6 +45,12 @@ std::string virtio(const MachineConfig& c, const std::string& name) {
   return c.type == MachineType::kMicrovm ? name + "-device" : name + "-pci,disable-legacy=on";
 }
 
+// Shared, so that virtiofsd can map it.
+std::string memory_backend(const QemuFds& fds) {
+  if (fds.memory < 0) return "memory-backend-memfd";
+  return "memory-backend-file,mem-path=/proc/self/fd/" + std::to_string(fds.memory);
+}
+
 void add_hotplug_ports(Args& args, const MachineConfig& c) {
   // On microvm nothing (no ACPI, no hotplug driver in the guest) would turn a slot's power on.
   const char* power = c.type == MachineType::kMicrovm ? ",power_controller_present=off" : "";
@@ -99,14 +105,17 @@ std::vector<std::string> qemu_arguments(const MachineConfig& c, const QemuFds& f
   Args args = {c.vmm, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"};
   add(args, {"-machine", machine(c), "-accel", accelerator(c), "-cpu", cpu_model(c)});
   add(args, {"-smp", std::to_string(c.vcpus), "-m", memory});
-  // Shared, so that virtiofsd can map it.
-  add(args, {"-object", "memory-backend-memfd,id=ram,share=on,size=" + memory});
+  add(args, {"-object", memory_backend(fds) + ",id=ram,share=on,size=" + memory});
   // qboot enters the kernel half a second of TCG earlier than SeaBIOS.
   std::string firmware = c.firmware.empty() && c.type == MachineType::kQ35 ? "qboot.rom" : c.firmware;
   if (!firmware.empty()) add(args, {"-bios", firmware});
-  add(args, {"-kernel", c.kernel});
-  if (!c.initrd.empty()) add(args, {"-initrd", c.initrd});
-  add(args, {"-append", kernel_command_line(c, tsc_khz)});
+  if (fds.saved) {
+    add(args, {"-incoming", "defer"});
+  } else {
+    add(args, {"-kernel", c.kernel});
+    if (!c.initrd.empty()) add(args, {"-initrd", c.initrd});
+    add(args, {"-append", kernel_command_line(c, tsc_khz)});
+  }
 
   // libvhost-user refuses legacy devices; on MMIO they are the default.
   if (c.type == MachineType::kMicrovm) add(args, {"-global", "virtio-mmio.force-legacy=false"});

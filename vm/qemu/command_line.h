@@ -8,9 +8,10 @@
 
 namespace husk::vm {
 
-// The numbers that our sockets have inside QEMU.
+// The numbers that our fds have inside QEMU, and how it starts (MachineStart). memory: -1 for RAM of QEMU's own.
 struct QemuFds {
-  int qmp = 3, agent = 4, console = 5;
+  int qmp = 3, agent = 4, console = 5, memory = -1;
+  bool saved = false;
 };
 
 // The bus of the n-th hot-plug port: "rp0", …

@@ -49,6 +49,30 @@ class Qemu : public Machine {
     });
   }
 
+  void resume(UniqueFd state) override {
+    with_qemus_words("resuming the VM", [&] {
+      auto until = std::chrono::steady_clock::now() + deadline::kResume;
+      set_migration_capabilities({"x-ignore-shared"});
+      qmp_.execute("getfd", {{"fdname", "state"}}, {state.get()});
+      qmp_.execute("migrate-incoming", {{"uri", "fd:state"}});
+      qmp_.wait_event("RESUME", until);
+    });
+  }
+
+  void save(UniqueFd state) override {
+    with_qemus_words("saving the VM", [&] {
+      set_migration_capabilities({"x-ignore-shared", "events"});
+      qmp_.execute("getfd", {{"fdname", "state"}}, {state.get()});
+      qmp_.execute("migrate", {{"uri", "fd:state"}});
+      auto until = std::chrono::steady_clock::now() + deadline::kSave;
+      for (std::string status; status != "completed";) {
+        status = qmp_.wait_event("MIGRATION", until).at("data").at("status");
+        if (status == "failed" || status == "cancelled")
+          throw Error(ErrorKind::kInternal, "QEMU's migration " + status);
+      }
+    });
+  }
+
   UniqueFd take_agent() override { return std::move(agent_); }
   UniqueFd take_console() override { return std::move(console_); }
   pid_t pid() const override { return process_.pid(); }
@@ -72,7 +96,7 @@ class Qemu : public Machine {
   // port free.
   template <typename F>
   void plug(const std::string& what, UniqueFd fd, F&& attach) {
-    try {
+    with_qemus_words("plugging " + what, [&] {
       if (next_port_ >= config_.hotplug_ports)
         throw Error(ErrorKind::kUnsupported,
                     "all " + std::to_string(config_.hotplug_ports) + " hot-plug ports are in use");
@@ -85,10 +109,25 @@ class Qemu : public Machine {
         throw;
       }
       ++next_port_;
+    });
+  }
+
+  // RAM that is shared with us is neither written nor read: it is in its file already.
+  void set_migration_capabilities(std::initializer_list<const char*> names) {
+    Json list = Json::array();
+    for (const char* name : names) list.push_back({{"capability", name}, {"state", true}});
+    qmp_.execute("migrate-set-capabilities", {{"capabilities", list}});
+  }
+
+  // When QEMU has ended, its last words are the reason, whatever else went wrong.
+  template <typename F>
+  void with_qemus_words(const std::string& what, F&& action) {
+    try {
+      action();
     } catch (Error& e) {
       std::string words = process_.last_words();
       if (!words.empty()) e = Error(ErrorKind::kGuestDied, "QEMU ended (" + words + ")", e.errnum());
-      e.add_context("plugging " + what);
+      e.add_context(what);
       throw;
     }
   }
@@ -121,15 +160,18 @@ class Qemu : public Machine {
 
 }  // namespace
 
-std::unique_ptr<Machine> start_qemu(const MachineConfig& config) {
+std::unique_ptr<Machine> start_qemu(const MachineConfig& config, MachineStart start) {
   return with_context("starting QEMU", [&] {
     QemuFds fds;
     auto [qmp, qmp_there] = socket_pair(SOCK_STREAM);
     auto [agent, agent_there] = socket_pair(SOCK_STREAM);
     auto [console, console_there] = socket_pair(SOCK_STREAM);
+    std::vector<std::pair<int, int>> passed = {
+        {qmp_there.get(), fds.qmp}, {agent_there.get(), fds.agent}, {console_there.get(), fds.console}};
+    if (start.memory) passed.emplace_back(start.memory.get(), fds.memory = 6);
+    fds.saved = start.saved;
     HelperProcess process(
-        qemu_arguments(config, fds, config.accel == Accel::kTcg ? host_tsc_khz() : 0),
-        {{qmp_there.get(), fds.qmp}, {agent_there.get(), fds.agent}, {console_there.get(), fds.console}});
+        qemu_arguments(config, fds, config.accel == Accel::kTcg ? host_tsc_khz() : 0), std::move(passed));
     return std::unique_ptr<Machine>(
         new Qemu(config, std::move(process), std::move(qmp), std::move(agent), std::move(console)));
   });

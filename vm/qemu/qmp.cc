@@ -92,16 +92,35 @@ void Qmp::send(const std::string& line, const std::vector<int>& fds, Clock::time
 
 Json Qmp::receive(Clock::time_point until) {
   for (;;) {
+    Json message = next_message(until);
+    if (!message.contains("event")) return message;
+    events_.push_back(std::move(message));
+    if (events_.size() > kMaxEvents) events_.pop_front();
+  }
+}
+
+Json Qmp::wait_event(const std::string& name, Clock::time_point until) {
+  for (;;) {
+    Json event;
+    if (events_.empty()) {
+      event = next_message(until);
+    } else {
+      event = std::move(events_.front());
+      events_.pop_front();
+    }
+    if (event.value("event", "") == name) return event;
+  }
+}
+
+Json Qmp::next_message(Clock::time_point until) {
+  for (;;) {
     size_t end = buffer_.find('\n');
     if (end != std::string::npos) {
       Json message =
           Json::parse(buffer_.begin(), buffer_.begin() + static_cast<ptrdiff_t>(end), nullptr, false);
       buffer_.erase(0, end + 1);
       if (!message.is_object()) throw Error(ErrorKind::kInvalid, "QEMU sent what is not QMP", EPROTO);
-      if (!message.contains("event")) return message;
-      events_.push_back(std::move(message));
-      if (events_.size() > kMaxEvents) events_.pop_front();
-      continue;
+      return message;
     }
     if (buffer_.size() >= kMaxLine) throw Error(ErrorKind::kInvalid, "QEMU sent an endless line", EMSGSIZE);
     wait_for(socket_.get(), POLLIN, until);

@@ -25,17 +25,20 @@ class Qmp {
   // description.
   Json execute(const std::string& command, const Json& arguments = Json::object(),
                const std::vector<int>& fds = {}, std::chrono::milliseconds timeout = deadline::kQmpReply);
+  using Clock = std::chrono::steady_clock;
+  // The next event of that name, also one that came before; others are dropped. Throws as execute() does.
+  Json wait_event(const std::string& name, Clock::time_point until);
   // The events that came between replies, oldest first.
   std::deque<Json> take_events() { return std::exchange(events_, {}); }
   bool negotiated() const { return negotiated_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
   void negotiate();
   Json call(const std::string& command, const Json& arguments, const std::vector<int>& fds,
             Clock::time_point until);
   void send(const std::string& line, const std::vector<int>& fds, Clock::time_point until);
   Json receive(Clock::time_point until);  // the next message that is not an event
+  Json next_message(Clock::time_point until);
 
   UniqueFd socket_;
   std::string buffer_;

@@ -25,6 +25,7 @@ Json boot_to_json(const BootRequest& r) {
             {"tcg_tb_size_mib", m.tcg_tb_size_mib},
             {"hotplug_ports", m.hotplug_ports},
             {"seccomp", m.seccomp}}},
+          {"template_folder", r.template_folder},
           {"virtiofsd", r.virtiofsd},
           {"virtiofs_cache", r.virtiofs_cache},
           {"log_path", r.log_path},
@@ -48,6 +49,7 @@ BootRequest boot_from_json(const Json& json) {
   r.machine.tcg_tb_size_mib = m.at("tcg_tb_size_mib");
   r.machine.hotplug_ports = m.at("hotplug_ports");
   r.machine.seccomp = m.at("seccomp");
+  r.template_folder = json.at("template_folder");
   r.virtiofsd = json.at("virtiofsd");
   r.virtiofs_cache = json.at("virtiofs_cache");
   r.log_path = json.at("log_path");

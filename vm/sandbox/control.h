@@ -20,6 +20,7 @@ inline constexpr int kCreatorFd = 3;
 struct BootRequest {
   std::string folder;  // where control.sock goes
   MachineConfig machine;
+  std::string template_folder;  // where a saved VM may be; empty: boot
   std::string virtiofsd, virtiofs_cache;
   std::string log_path, log_format, log_level;
 };

@@ -9,6 +9,8 @@
 #include "libcontainer/base/file.h"
 #include "spec/codec.h"
 #include "vm/sandbox/guest_config.h"
+#include "vm/template/resume.h"
+#include "vm/template/template_store.h"
 
 namespace husk::vm {
 
@@ -18,7 +20,8 @@ Sandbox::Sandbox(BootRequest boot)
   std::string folder = path_join(boot_.folder, "share");
   make_dirs(folder, 0700);
   share_ = Share::start({boot_.virtiofsd, boot_.virtiofs_cache, folder});
-  machine_ = start_qemu(boot_.machine);
+  machine_ = resume_machine();
+  if (!machine_) machine_ = start_qemu(boot_.machine);
   spdlog::debug("virtiofsd and QEMU run");
   console_ = std::make_unique<Console>(machine_->take_console());
   agent_ = std::make_unique<AgentClient>(machine_->take_agent());
@@ -35,6 +38,23 @@ void Sandbox::wake() {
 }
 
 // --- the guest's boot ---
+
+// Whatever is wrong with the template costs time only: the VM then boots. nullptr: it has to.
+std::unique_ptr<Machine> Sandbox::resume_machine() {
+  if (boot_.template_folder.empty()) return nullptr;
+  TemplateStore templates(boot_.template_folder);
+  try {
+    SavedVm saved = templates.open(boot_.machine);
+    if (!saved) return nullptr;
+    std::unique_ptr<Machine> machine = resume(boot_.machine, std::move(saved));
+    spdlog::debug("resumed from a template");
+    return machine;
+  } catch (const Error& e) {
+    spdlog::warn("the template is removed, and the VM boots instead: {}", e.what());
+    templates.remove(TemplateStore::key(boot_.machine));
+    return nullptr;
+  }
+}
 
 void Sandbox::boot_guest() {
   std::unique_ptr<Error> error;

@@ -55,6 +55,7 @@ class Sandbox {
     std::map<std::string, ProcessEntry> processes;  // "" is init
   };
 
+  std::unique_ptr<Machine> resume_machine();
   void boot_guest();
   void wait_for_guest();
   std::vector<Interface> splice_network(int netns);

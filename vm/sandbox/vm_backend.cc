@@ -20,6 +20,7 @@
 #include "vm/sandbox/shim_protocol.h"
 #include "vm/sandbox/undo.h"
 #include "vm/sizing/sizing.h"
+#include "vm/template/template_store.h"
 
 namespace husk::vm {
 namespace {
@@ -50,6 +51,7 @@ class VmBackend : public Backend {
   void remove(const ContainerRef& c) override;
 
  private:
+  std::string template_for(const MachineConfig& machine) const;
   Child spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size, UniqueFd& creator);
   Child spawn_shim(const std::string& id, const HostStdio& stdio, const Cgroup& cgroup, int netns,
                    std::pair<int, int> place, UniqueFd& peer);
@@ -83,6 +85,18 @@ Json VmBackend::ask(const ContainerRef& c, Json body, std::chrono::milliseconds 
   return request(sandbox_folder_of(c), body, fds, timeout);
 }
 
+// Makes the template if this is the first container that needs it.
+std::string VmBackend::template_for(const MachineConfig& machine) const {
+  if (!o_.options.use_template) return "";
+  try {
+    TemplateStore templates(o_.options.template_folder, o_.options.template_cap);
+    return templates.make(machine) ? o_.options.template_folder : "";
+  } catch (const Error& e) {
+    spdlog::warn("without a template: {}", e.what());
+    return "";
+  }
+}
+
 // husk-sandbox gets everything it needs in its first message, so it parses no options of its own.
 Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size,
                                UniqueFd& creator) {
@@ -99,6 +113,7 @@ Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, con
   boot.machine.vcpus = size.vcpus;
   boot.machine.memory_mib = size.memory_mib;
   boot.machine.tcg_tb_size_mib = o_.options.tcg_tb_size;
+  boot.template_folder = template_for(boot.machine);
   boot.virtiofsd = o_.options.virtiofsd;
   boot.virtiofs_cache = o_.options.cache;
   boot.log_path = o_.log_path.empty() ? "" : absolute_path(o_.log_path);

@@ -1,0 +1,224 @@
+#include "vm/template/template_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "libcontainer/base/deadlines.h"
+#include "libcontainer/base/file.h"
+#include "libcontainer/base/guest_words.h"
+#include "libcontainer/base/lock.h"
+#include "libcontainer/base/message.h"
+#include "vm/qemu/command_line.h"
+#include "vm/template/ram.h"
+
+namespace husk::vm {
+namespace {
+
+constexpr const char* kMemory = "memory";
+constexpr const char* kState = "state";
+constexpr const char* kInfo = "info.json";
+constexpr const char* kUnfinished = ".tmp";
+constexpr uint64_t kNewTemplateMib = 64;  // room for one more, before it is made
+
+// A file, and that it is still the same one.
+std::string identity(const std::string& path) {
+  struct stat st {};
+  if (path.empty() || stat(path.c_str(), &st) != 0) return path;
+  return path + " " + std::to_string(st.st_ino) + " " + std::to_string(st.st_size) + " " +
+         std::to_string(st.st_mtim.tv_sec) + "." + std::to_string(st.st_mtim.tv_nsec);
+}
+
+MachineConfig to_be_saved(MachineConfig machine) {
+  machine.kernel_params += machine.kernel_params.empty() ? "" : " ";
+  machine.kernel_params += kTemplateParameter;
+  return machine;
+}
+
+// All that goes into it. Not the TSC's frequency, which is this boot's and may be measured anew each time.
+std::string describe(const MachineConfig& machine) {
+  std::string text = read_file("/proc/sys/kernel/random/boot_id");
+  for (const std::string& file : {machine.vmm, machine.kernel, machine.initrd, machine.firmware})
+    text += identity(file) + "\n";
+  for (const std::string& argument : qemu_arguments(to_be_saved(machine), {}, 0)) text += argument + "\n";
+  return text;
+}
+
+std::string fnv1a(const std::string& text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
+  char hex[17];
+  snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(hash));
+  return hex;
+}
+
+std::string machine_text(const MachineConfig& m) {
+  return std::string(m.type == MachineType::kQ35 ? "q35" : "microvm") + ", " +
+         (m.accel == Accel::kKvm ? "kvm" : "tcg") + ", " + std::to_string(m.vcpus) + " vCPU, " +
+         std::to_string(m.memory_mib) + " MiB, " + base_name(m.kernel);
+}
+
+// What a file holds beside its holes.
+uint64_t data_bytes(const std::string& path) {
+  return ram_bytes(open_file(path, O_RDONLY).get());
+}
+
+// Reads the console up to the agent's word that it is ready.
+void wait_ready(Machine& machine, int console) {
+  auto until = std::chrono::steady_clock::now() + deadline::kGuestBoot;
+  std::string text;
+  while (text.find(kReadyToBeSaved) == std::string::npos) {
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    if (left.count() <= 0 || !wait_readable(console, static_cast<int>(left.count())))
+      throw Error(ErrorKind::kTimeout, "the guest is not ready to be saved in time", ETIMEDOUT);
+    char buffer[4096];
+    ssize_t n = ::read(console, buffer, sizeof buffer);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (n <= 0) {
+      wait_pidfd(machine.pidfd(), deadline::kProcessEnd);
+      throw Error(ErrorKind::kGuestDied, "the guest ended (" + machine.last_words() + "); its last words: " +
+                                             printable(text.substr(text.size() - std::min<size_t>(text.size(), 200))));
+    }
+    text.append(buffer, static_cast<size_t>(n));
+    if (text.size() > 2 * sizeof buffer) text.erase(0, text.size() - sizeof buffer);
+  }
+}
+
+}  // namespace
+
+std::string TemplateStore::key(const MachineConfig& machine) {
+  return fnv1a(describe(machine));
+}
+
+std::string TemplateStore::path(const std::string& key) const {
+  return path_join(folder_, key);
+}
+
+UniqueFd TemplateStore::lock() const {
+  make_dirs(folder_, 0700);
+  UniqueFd folder = open_file(folder_, O_RDONLY | O_DIRECTORY);
+  if (!lock_exclusively(folder.get(), deadline::kTemplateLock))
+    throw Error(ErrorKind::kTimeout, folder_ + " is busy with another template", ETIMEDOUT);
+  return folder;
+}
+
+// What was recorded when it was made still holds: nothing was cut off.
+bool TemplateStore::is_whole(const std::string& key) const {
+  std::string folder = path(key);
+  if (!path_exists(path_join(folder, kInfo))) return false;
+  try {
+    Json info = Json::parse(read_file(path_join(folder, kInfo)));
+    return data_bytes(path_join(folder, kMemory)) == info.at("memory_bytes").get<uint64_t>() &&
+           fnv1a(read_file(path_join(folder, kState))) == info.at("state_hash").get<std::string>();
+  } catch (const std::exception& e) {
+    spdlog::debug("template {}: {}", folder, e.what());
+    return false;
+  }
+}
+
+bool TemplateStore::make(const MachineConfig& machine) const {
+  if (cap_mib_ == 0) return false;
+  std::string name = key(machine);
+  if (is_whole(name)) return true;
+  UniqueFd held = lock();
+  if (is_whole(name)) return true;  // whoever we waited for has made it
+  make_room();
+  with_context("making the template " + path(name), [&] {
+    std::string unfinished = path(name) + kUnfinished;
+    remove_tree(path(name));
+    remove_tree(unfinished);
+    make_dirs(unfinished, 0700);
+    try {
+      build(machine, unfinished);
+      check(rename(unfinished.c_str(), path(name).c_str()), "rename " + unfinished);
+    } catch (...) {
+      remove_tree(unfinished);
+      throw;
+    }
+  });
+  return true;
+}
+
+void TemplateStore::build(const MachineConfig& machine, const std::string& folder) const {
+  UniqueFd ram = make_ram(uint64_t{machine.memory_mib} << 20);
+  UniqueFd state = open_file(path_join(folder, kState), O_RDWR | O_CREAT | O_EXCL, 0600);
+  std::unique_ptr<Machine> vm = start_qemu(to_be_saved(machine), {dup_fd(ram.get())});
+  UniqueFd console = vm->take_console(), agent = vm->take_agent();
+  wait_ready(*vm, console.get());
+  vm->save(dup_fd(state.get()));
+  vm->end();
+  UniqueFd memory = open_file(path_join(folder, kMemory), O_WRONLY | O_CREAT | O_EXCL, 0600);
+  check(ftruncate(memory.get(), static_cast<off_t>(machine.memory_mib) << 20), "sizing " + folder);
+  copy_ram(ram.get(), memory.get());
+  Json info = {{"machine", machine_text(machine)},
+               {"memory_bytes", data_bytes(path_join(folder, kMemory))},
+               {"state_hash", fnv1a(read_file(path_join(folder, kState)))}};
+  write_file(path_join(folder, kInfo), info.dump(), true);
+}
+
+SavedVm TemplateStore::open(const MachineConfig& machine) const {
+  std::string name = key(machine);
+  if (!path_exists(path(name))) return {};
+  if (!is_whole(name)) {
+    spdlog::warn("the template {} is damaged: it is removed, and not used", path(name));
+    remove(name);
+    return {};
+  }
+  SavedVm saved;
+  saved.memory = open_file(path_join(path(name), kMemory), O_RDONLY);
+  saved.state = open_file(path_join(path(name), kState), O_RDONLY);
+  utimensat(AT_FDCWD, path(name).c_str(), nullptr, 0);  // used just now
+  return saved;
+}
+
+std::vector<TemplateInfo> TemplateStore::list() const {
+  std::vector<std::pair<time_t, TemplateInfo>> found;
+  DIR* dir = opendir(folder_.c_str());
+  if (!dir) return {};
+  while (const dirent* entry = readdir(dir)) {
+    std::string name = entry->d_name;
+    struct stat st {};
+    if (name[0] == '.' || stat(path(name).c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) continue;
+    TemplateInfo info{name, "unfinished or damaged", 0};
+    try {
+      for (const char* file : {kMemory, kState}) info.bytes += data_bytes(path_join(path(name), file));
+      if (is_whole(name)) info.machine = Json::parse(read_file(path_join(path(name), kInfo))).at("machine");
+    } catch (const std::exception&) {
+      // it is being removed just now
+    }
+    found.emplace_back(st.st_mtime, std::move(info));
+  }
+  closedir(dir);
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<TemplateInfo> out;
+  for (auto& [time, info] : found) out.push_back(std::move(info));
+  return out;
+}
+
+void TemplateStore::make_room() const {
+  uint64_t cap = uint64_t{cap_mib_} << 20, used = kNewTemplateMib << 20;
+  for (const TemplateInfo& info : list()) {
+    used += info.bytes;
+    if (used <= cap) continue;
+    spdlog::info("template {} ({}) makes room for another one", info.key, info.machine);
+    remove(info.key);
+  }
+}
+
+void TemplateStore::remove(const std::string& key) const {
+  remove_tree(path(key));
+}
+
+size_t TemplateStore::destroy() const {
+  if (!path_exists(folder_)) return 0;
+  UniqueFd held = lock();
+  std::vector<TemplateInfo> all = list();
+  for (const TemplateInfo& info : all) remove(info.key);
+  return all.size();
+}
+
+}  // namespace husk::vm
