@@ -130,14 +130,14 @@ GUEST := $(BUILD)/guest
 kernel: need-deps ## build husk's own small kernel (once a machine: 5 minutes, then from the cache)
 	vm/guest/build-kernel $(GUEST)
 # The own kernel is used where `make kernel` has put one into the cache, else Debian's.
-guest: need-deps $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init ## make the guest's kernel and initrd in build/guest
+guest: need-deps $(BUILD)/bin/husk-agent ## make the guest's kernel and initrd in build/guest
 	@if [ -e "$$(vm/guest/build-kernel --print-key)" ]; then \
 	  vm/guest/build-kernel $(GUEST) && \
-	  vm/guest/make-initrd $(GUEST)/initrd.cpio $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init; \
+	  vm/guest/make-initrd $(GUEST)/initrd.cpio $(BUILD)/bin/husk-agent; \
 	else $(MAKE) --no-print-directory guest-debian; fi
-guest-debian: need-deps $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init ## the same with the kernel of Debian's cloud package
+guest-debian: need-deps $(BUILD)/bin/husk-agent ## the same with the kernel of Debian's cloud package
 	@vm/guest/fetch-debian-kernel $(GUEST)
-	@vm/guest/make-initrd $(GUEST)/initrd-debian.cpio $(BUILD)/bin/husk-agent $(BUILD)/bin/husk-init $(GUEST)/modules
+	@vm/guest/make-initrd $(GUEST)/initrd-debian.cpio $(BUILD)/bin/husk-agent $(GUEST)/modules
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 # One program per room, so that a change rebuilds and runs little.

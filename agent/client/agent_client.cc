@@ -88,9 +88,10 @@ AgentClient::Hello AgentClient::hello(const std::string& hostname, const std::st
   return {text(reply.kernel_release()), text(reply.agent_version())};
 }
 
-void AgentClient::mount_share(const std::string& tag) {
+void AgentClient::mount_share(const std::string& tag, bool plugged_late) {
   agent::MountShareRequest request;
   request.set_tag(tag);
+  request.set_plugged_late(plugged_late);
   impl_->call(&agent::Agent::Stub::MountShare, request, "guest: mounting share " + tag);
 }
 

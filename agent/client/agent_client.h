@@ -65,7 +65,8 @@ class AgentClient {
   // another protocol.
   Hello hello(const std::string& hostname, const std::string& log_level);
 
-  void mount_share(const std::string& tag);
+  // plugged_late: after the guest's kernel looked for devices.
+  void mount_share(const std::string& tag, bool plugged_late);
   void configure_network(const std::vector<Interface>& interfaces);
 
   struct CreateOptions {

@@ -13,10 +13,12 @@
 #include <cerrno>
 #include <sstream>
 
+#include "agent/guest/container.h"
 #include "agent/guest/log.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/guest_words.h"
+#include "libcontainer/linux/cgroups.h"
 #include "libcontainer/linux/netlink.h"
 
 namespace husk::guest {
@@ -101,6 +103,11 @@ void load_modules() {
   }
 }
 
+// No container can change the program that the next one starts from (CVE-2019-5736), and none needs a copy.
+void make_root_readonly() {
+  check(mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr), "making / read-only");
+}
+
 void set_limits() {
   rlimit files{kMaxFiles, kMaxFiles};
   // The ceiling of fs.nr_open is that number by default; without the right to it we keep what we have.
@@ -119,6 +126,7 @@ void boot() {
   enable_controllers();
   load_modules();
   set_limits();
+  make_root_readonly();
   try {
     set_link_up("lo");
   } catch (const Error& e) {
@@ -126,10 +134,23 @@ void boot() {
   }
 }
 
-void announce_template() {
+void prepare() {
+  try {
+    prepare_devices(container_device_rules({spec::DeviceCgroup{}}));  // what engines ask for: nothing but the defaults
+  } catch (const Error& e) {
+    log_warning(e.message());
+  }
+}
+
+bool is_template() {
   std::istringstream words(read_file("/proc/cmdline"));
   for (std::string word; words >> word;)
-    if (word == kTemplateParameter) write_file("/dev/console", std::string(kReadyToBeSaved) + "\n");
+    if (word == kTemplateParameter) return true;
+  return false;
+}
+
+void announce_template() {
+  if (is_template()) write_file("/dev/console", std::string(kReadyToBeSaved) + "\n");
 }
 
 void power_off(const char* reason) noexcept {

@@ -9,11 +9,15 @@ namespace husk::guest {
 void boot();
 // Waits for the virtio port "husk.agent" and opens it.
 UniqueFd open_agent_port();
-// Where the VM is to be saved (libcontainer/base/guest_words.h): tells the host that it can be.
+// What the first container would otherwise wait for.
+void prepare();
+// Whether the VM is to be saved (libcontainer/base/guest_words.h).
+bool is_template();
+// If so, tells the host that it can be.
 void announce_template();
 // Waits until the host has said something on it: until then a template may be saved and resumed with another
 // host's end, and nothing of ours is on the way to the old one.
-void wait_for_host(int port);
+void wait_for_host(int port) noexcept;
 // Says why on the console (when there is a reason), syncs and powers the VM off.
 [[noreturn]] void power_off(const char* reason) noexcept;
 

@@ -21,13 +21,6 @@ bool lacks_means(const Error& e) {
   return e.kind() == ErrorKind::kUnsupported || e.errnum() == ENOSYS || e.errnum() == EOPNOTSUPP;
 }
 
-// The config's rules, and after them what every container may use: the last rule that matches counts.
-std::vector<spec::DeviceCgroup> device_rules(const spec::Resources& resources) {
-  std::vector<spec::DeviceCgroup> rules = resources.devices;
-  for (spec::DeviceCgroup& rule : default_device_rules()) rules.push_back(std::move(rule));
-  return rules;
-}
-
 void wait_end(const Process& process, const std::string& what) {
   if (!process.wait(deadline::kProcessEnd))
     throw Error(ErrorKind::kTimeout, what + " (pid " + std::to_string(process.pid()) + ") does not end");
@@ -49,15 +42,20 @@ const char* status_name(Status status) {
   return "stopped";
 }
 
-Container::Container(Reaper& reaper, std::string init_program, ContainerOptions options)
+std::vector<spec::DeviceCgroup> container_device_rules(std::vector<spec::DeviceCgroup> rules) {
+  for (spec::DeviceCgroup& rule : default_device_rules()) rules.push_back(std::move(rule));
+  return rules;
+}
+
+Container::Container(Reaper& reaper, InitProgram& init_program, ContainerOptions options)
     : reaper_(reaper),
-      init_program_(std::move(init_program)),
+      init_program_(init_program),
       id_(std::move(options.id)),
       no_new_keyring_(options.no_new_keyring),
       config_(std::move(options.config)),
       cgroup_(guest_cgroup_path(config_, id_)) {}
 
-std::shared_ptr<Container> Container::create(Reaper& reaper, const std::string& init_program,
+std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_program,
                                              ContainerOptions options) {
   CreateRequest request;
   request.id = options.id;
@@ -91,7 +89,7 @@ void Container::set_up_cgroup() {
   for (const std::string& warning : cgroup_.apply(resources)) log_warning(id_ + ": " + warning);
   if (resources.devices.empty()) return;
   try {
-    cgroup_.apply_devices(device_rules(resources));
+    cgroup_.apply_devices(container_device_rules(resources.devices));
   } catch (const Error& e) {
     if (!lacks_means(e)) throw;
     log_warning(id_ + ": device rules are not enforced: " + e.message());
@@ -165,6 +163,11 @@ std::shared_ptr<Process> Container::process(const std::string& process_id) const
   return it->second.process;
 }
 
+void Container::start(const std::string& process_id) {
+  process(process_id)->start();
+  init_program_.make_spare();
+}
+
 void Container::signal(const std::string& process_id, int signal, bool all) {
   if (all)
     cgroup_.kill_all(signal);
@@ -192,19 +195,14 @@ std::vector<std::string> Container::update(const spec::Resources& resources) {
   if (status() == Status::kStopped)
     throw Error(ErrorKind::kWrongState, "container not running: it is stopped");
   std::vector<std::string> warnings = cgroup_.apply(resources);
-  if (!resources.devices.empty()) cgroup_.apply_devices(device_rules(resources));
+  if (!resources.devices.empty()) cgroup_.apply_devices(container_device_rules(resources.devices));
   return warnings;
 }
 
 Exit Container::finish(const Process& process, ExitStatus status) {
   bool is_init = process.id().empty();
   if (is_init)
-    std::call_once(synced_, [this] {
-      int fd = open(config_.root->path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-      if (fd < 0) return;
-      if (syncfs(fd) != 0) log_warning(id_ + ": syncfs: errno " + std::to_string(errno));
-      close(fd);
-    });
+    std::call_once(synced_, [] { sync(); });  // the rootfs, and every volume
   bool killed = is_init || status.signal == SIGKILL;
   try {
     return {status, killed && cgroup_.oom_kills() > 0};

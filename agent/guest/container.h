@@ -25,10 +25,13 @@ struct ContainerOptions {
   bool no_pivot = false, no_new_keyring = false;
 };
 
+// The config's rules, and after them what every container may use: the last rule that matches counts.
+std::vector<spec::DeviceCgroup> container_device_rules(std::vector<spec::DeviceCgroup> rules);
+
 class Container {
  public:
   // Sets it up to the gate of start. On failure nothing is left.
-  static std::shared_ptr<Container> create(Reaper& reaper, const std::string& init_program,
+  static std::shared_ptr<Container> create(Reaper& reaper, InitProgram& init_program,
                                            ContainerOptions options);
 
   const std::string& id() const { return id_; }
@@ -38,6 +41,8 @@ class Container {
   void create_process(const std::string& process_id, const spec::Process& process);
   // An empty id is init. Throws kNotFound.
   std::shared_ptr<Process> process(const std::string& process_id) const;
+  // Opens the gate of a process.
+  void start(const std::string& process_id);
   void signal(const std::string& process_id, int signal, bool all);
   void pause();
   void resume();
@@ -55,13 +60,14 @@ class Container {
   void remove();
 
  private:
-  Container(Reaper& reaper, std::string init_program, ContainerOptions options);
+  Container(Reaper& reaper, InitProgram& init_program, ContainerOptions options);
   void set_up_cgroup();
   void check_exec_allowed() const;
   void forget_collected();
 
   Reaper& reaper_;
-  const std::string init_program_, id_;
+  InitProgram& init_program_;
+  const std::string id_;
   const bool no_new_keyring_;
   const spec::Config config_;
   Cgroup cgroup_;

@@ -52,8 +52,8 @@ void Guest::remove_container(const std::string& id) {
   containers_.erase(id);
 }
 
-void Guest::mount_share(const std::string& tag) {
-  guest::mount_share(tag);
+void Guest::mount_share(const std::string& tag, bool plugged_late) {
+  guest::mount_share(tag, plugged_late);
   std::lock_guard lock(mutex_);
   shares_.insert(tag);
 }

@@ -16,8 +16,7 @@ inline constexpr size_t kMaxContainers = 1024;
 
 class Guest {
  public:
-  // init_program: the path of husk-init.
-  Guest(Reaper& reaper, std::string init_program) : reaper_(reaper), init_program_(std::move(init_program)) {}
+  Guest(Reaper& reaper, InitProgram& init_program) : reaper_(reaper), init_program_(init_program) {}
 
   void create_container(ContainerOptions options);
   // Throws kNotFound.
@@ -25,13 +24,13 @@ class Guest {
   std::vector<std::shared_ptr<Container>> containers() const;
   void remove_container(const std::string& id);
 
-  void mount_share(const std::string& tag);
+  void mount_share(const std::string& tag, bool plugged_late);
   // Kills everything, syncs, unmounts the shares; goes on past what fails, which is logged.
   void shutdown() noexcept;
 
  private:
   Reaper& reaper_;
-  const std::string init_program_;
+  InitProgram& init_program_;
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Container>> containers_;  // null while one is being made
   std::set<std::string> shares_;                                  // tags

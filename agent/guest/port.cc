@@ -49,10 +49,10 @@ UniqueFd open_agent_port() {
   return port;
 }
 
-void wait_for_host(int port) {
+void wait_for_host(int port) noexcept {
   for (;;) {
     pollfd fd{port, POLLIN, 0};
-    if (poll(&fd, 1, -1) < 0 && errno != EINTR) throw_errno("poll the agent's port");
+    if (poll(&fd, 1, -1) < 0) continue;
     // While the host's end is not open, the driver reports a hangup and offers nothing to wait for.
     if ((fd.revents & POLLIN) && !(fd.revents & POLLHUP)) return;
     timespec pause{0, kReconnectMs * 1'000'000};

@@ -21,10 +21,11 @@ bool is_mount_point(const std::string& path) {
 
 }  // namespace
 
-void mount_share(const std::string& tag) {
+void mount_share(const std::string& tag, bool plugged_late) {
   std::string target = path_join(kShares, tag);
   make_dirs(target, 0700);
   if (is_mount_point(target)) return;
+  if (plugged_late) rescan_devices();
   wait_for_device("share " + tag, [&] {
     if (mount(tag.c_str(), target.c_str(), "virtiofs", 0, nullptr) == 0) return true;
     // EINVAL is virtiofs' word for a tag that it does not know.

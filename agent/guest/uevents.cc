@@ -31,15 +31,14 @@ UniqueFd open_uevents() {
   return fd;
 }
 
-// A guest without PCI has nothing to scan.
-void rescan() {
+}  // namespace
+
+void rescan_devices() {
   int fd = open("/sys/bus/pci/rescan", O_WRONLY | O_CLOEXEC);
   if (fd < 0) return;
   (void)!write(fd, "1", 1);
   close(fd);
 }
-
-}  // namespace
 
 void wait_for_device(const std::string& what, const std::function<bool()>& there) {
   if (there()) return;
@@ -51,7 +50,7 @@ void wait_for_device(const std::string& what, const std::function<bool()>& there
     Clock::time_point now = Clock::now();
     if (now >= end) throw Error(ErrorKind::kTimeout, what + " did not appear in the guest", ETIMEDOUT);
     if (now >= next_scan) {
-      rescan();
+      rescan_devices();
       next_scan = Clock::now() + interval;
       interval = std::min(interval * 2, milliseconds(500));
       continue;

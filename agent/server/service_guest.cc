@@ -54,7 +54,7 @@ grpc::Status AgentService::Hello(grpc::ServerContext*, const agent::HelloRequest
 
 grpc::Status AgentService::MountShare(grpc::ServerContext*, const agent::MountShareRequest* request,
                                       agent::Empty*) {
-  return at_border([&] { guest_.mount_share(checked_id(request->tag())); });
+  return at_border([&] { guest_.mount_share(checked_id(request->tag()), request->plugged_late()); });
 }
 
 grpc::Status AgentService::ConfigureNetwork(grpc::ServerContext*,

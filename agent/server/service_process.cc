@@ -103,8 +103,7 @@ grpc::Status AgentService::CreateProcess(grpc::ServerContext*, const agent::Crea
 
 grpc::Status AgentService::StartProcess(grpc::ServerContext*, const agent::ProcessRef* request,
                                         agent::Empty*) {
-  return at_border(
-      [&] { guest_.container(request->container_id())->process(request->process_id())->start(); });
+  return at_border([&] { guest_.container(request->container_id())->start(request->process_id()); });
 }
 
 grpc::Status AgentService::Attach(grpc::ServerContext*, Stream* stream) {

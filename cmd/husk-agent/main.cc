@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <exception>
+#include <functional>
 #include <string>
 
 #include "agent/guest/boot.h"
@@ -18,11 +20,12 @@
 #include "agent/wire/wire.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/init/init_process.h"
 
 namespace {
 
 constexpr size_t kThreadStack = 512u << 10;  // two threads an attached process; no handler recurses
-constexpr const char* kInitInGuest = "/sbin/husk-init";
+constexpr const char* kInitInGuest = "/sbin/husk-init";  // a link to ourselves
 
 void prepare_process() {
   signal(SIGPIPE, SIG_IGN);
@@ -51,36 +54,53 @@ void prepare_process() {
   husk::guest::power_off(reason.c_str());
 }
 
-[[noreturn]] void sleep_for_ever() {
-  for (;;) pause();
-}
-
 // Everything that can be made before there is a host to serve.
 struct Agent {
-  explicit Agent(const std::string& init_program) : guest(reaper, init_program), server(guest) {}
+  Agent(const std::string& init_path, bool sealed)
+      : init_program(init_path, sealed), guest(reaper, init_program), server(guest) {}
+  husk::InitProgram init_program;
   husk::guest::Reaper reaper;
   husk::guest::Guest guest;
   husk::AgentServer server;
 
-  [[noreturn]] void serve(husk::UniqueFd device) {
-    server.serve(husk::wire::pump_device(std::move(device), [] {
-      // The host has gone, and nobody will ask for anything again.
-      husk::guest::power_off(nullptr);
-    }));
-    sleep_for_ever();
+  // When the host goes, nobody will ask for anything again.
+  void serve(husk::UniqueFd device, std::function<void(int)> wait_for_host) {
+    server.serve(husk::wire::pump_device(
+        std::move(device), [] { husk::guest::power_off(nullptr); }, std::move(wait_for_host)));
+  }
+
+  void prepare_init() {
+    husk::guest::Reaper::Hold hold(reaper);
+    init_program.prepare();
+  }
+
+  // The next container or exec finds a husk-init that waits. Made after each start, when nobody has anything better to do.
+  [[noreturn]] void keep_init_prepared() {
+    setpriority(PRIO_PROCESS, 0, 19);  // this thread's
+    for (;;) {
+      init_program.wait_for_time();
+      prepare_init();
+    }
   }
 };
+
+bool is_husk_init(const char* name) {
+  return husk::base_name(name) == husk::base_name(kInitInGuest);
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  // One program in the guest, two names: what it has in memory, and what QEMU has translated of it, serves both.
+  if (is_husk_init(argv[0])) return husk::init_main(argc, argv);
   std::set_terminate(die);
   prepare_process();
   try {
     if (argc == 3 && strcmp(argv[1], "--fd") == 0) {
       prctl(PR_SET_CHILD_SUBREAPER, 1);
-      static Agent agent(husk::path_join(husk::program_dir(), "husk-init"));
-      agent.serve(husk::UniqueFd(atoi(argv[2])));
+      static Agent agent(husk::path_join(husk::program_dir(), "husk-init"), true);
+      agent.serve(husk::UniqueFd(atoi(argv[2])), {});
+      agent.keep_init_prepared();
     }
     if (getpid() != 1) {
       fprintf(stderr, "husk-agent: runs as pid 1 of a guest (or with --fd N)\n");
@@ -88,10 +108,13 @@ int main(int argc, char** argv) {
     }
     husk::guest::boot();
     husk::UniqueFd port = husk::guest::open_agent_port();
-    static Agent agent(kInitInGuest);
+    static Agent agent(kInitInGuest, false);  // boot() has made the root read-only
+    agent.serve(std::move(port), husk::guest::wait_for_host);
+    if (husk::guest::is_template()) agent.server.rehearse();
+    agent.prepare_init();
+    husk::guest::prepare();
     husk::guest::announce_template();
-    husk::guest::wait_for_host(port.get());
-    agent.serve(std::move(port));
+    agent.keep_init_prepared();
   } catch (const std::exception& e) {
     husk::guest::power_off(husk::printable(e.what()).c_str());
   }

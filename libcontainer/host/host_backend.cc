@@ -64,7 +64,7 @@ StdioFds stdio_fds(const HostStdio& stdio) {
 
 class HostBackend : public Backend {
  public:
-  explicit HostBackend(HostOptions options) : o_(std::move(options)) {}
+  explicit HostBackend(const HostOptions& options) : init_program_(options.init_program) {}
 
   bool on_this_kernel() const override { return true; }
   pid_t create(const CreateArgs& args) override;
@@ -88,7 +88,7 @@ class HostBackend : public Backend {
   static Cgroup cgroup_of(const ContainerRef& c) { return Cgroup(record_of(c).cgroup); }
   Child make_init(const CreateArgs& args, Record& record, Cgroup& cgroup);
 
-  HostOptions o_;
+  InitProgram init_program_;
 };
 
 Record HostBackend::record_of(const ContainerRef& c) {
@@ -142,7 +142,7 @@ Child HostBackend::make_init(const CreateArgs& args, Record& record, Cgroup& cgr
       apply_limits(cgroup, *args.config->linux_->resources);
     if (args.on_runtime_created) args.on_runtime_created(pid);
   };
-  InitProcess process = InitProcess::create(o_.init_program, request, stdio_fds(args.stdio));
+  InitProcess process = InitProcess::create(init_program_, request, stdio_fds(args.stdio));
   Child child = process.take_child();
   try {
     if (args.stdio.terminal) args.stdio.on_console(process.take_console());
@@ -176,7 +176,7 @@ pid_t HostBackend::exec(const ExecArgs& args) {
   request.host_cgroup = args.cgroup.empty() ? record.cgroup : path_join(record.cgroup, args.cgroup);
   request.preserve_fds = args.preserve_fds;
   request.no_new_keyring = record.no_new_keyring;
-  InitProcess process = InitProcess::exec(o_.init_program, request, stdio_fds(args.stdio));
+  InitProcess process = InitProcess::exec(init_program_, request, stdio_fds(args.stdio));
   Child child = process.take_child();
   try {
     if (args.stdio.terminal) args.stdio.on_console(process.take_console());

@@ -43,6 +43,7 @@ const spec::Linux& InitRequest::linux_() const {
 bool receive_request(InitRequest& r) {
   // High enough to be out of the way of anything a container may ask to have preserved.
   r.control = UniqueFd(check(fcntl(kControlFd, F_DUPFD_CLOEXEC, 200), "dup of the control socket"));
+  send_message(r.control.get(), {{"waiting", true}});
   Message m;
   if (!receive_message(r.control.get(), m, std::chrono::milliseconds(-1))) return false;
   r.preserved = m.body.at("preserved").get<int>();
@@ -50,6 +51,7 @@ bool receive_request(InitRequest& r) {
   for (int i = 0; i < r.preserved; ++i)
     check(dup2(kFirstPreservedFd + i, kControlFd + i), "dup of a preserved fd");
   close(kControlFd + r.preserved);
+  r.is_exec = m.body.value("exec", false);
   r.id = m.body.value("id", "");
   r.rootfs = m.body.value("rootfs", "");
   r.bundle = m.body.value("bundle", "");
@@ -64,6 +66,8 @@ bool receive_request(InitRequest& r) {
   if (m.body.value("seccomp", false)) r.seccomp = read_memfd(m.fds.at(fd++).get());
   if (m.body.value("target", false)) r.target = std::move(m.fds.at(fd++));
   if (m.body.value("gate", false)) r.gate = std::move(m.fds.at(fd++));
+  for (int stream : m.body.at("streams").get<std::vector<int>>())
+    check(dup2(m.fds.at(fd++).get(), stream), "dup of a standard stream");
   if (!r.config.process) throw Error(ErrorKind::kInvalid, "config has no process");
   return true;
 }

@@ -9,12 +9,14 @@
 
 namespace husk {
 
+inline constexpr const char* kInitVerb = "wait";  // argv[1]
 inline constexpr int kControlFd = 3;
 inline constexpr int kFirstPreservedFd = 4;  // as spawned; they move down by one in the container
 
 // A request as husk-init sees it. create and exec share it: what does not apply is empty.
 struct InitRequest {
   UniqueFd control;
+  bool is_exec = false;
   std::string id;
   spec::Config config;  // exec: process, and of linux namespaces, seccomp, personality
   std::string rootfs, bundle, cgroup;
@@ -33,7 +35,8 @@ struct InitRequest {
   const spec::Linux& linux_() const;
 };
 
-// Takes fd 3 and the preserved fds to their places, receives the first message. False: the parent is gone.
+// Says {"waiting"} and receives the request; takes fd 3, the preserved fds and the standard streams to their places. False: the parent is
+// gone.
 bool receive_request(InitRequest& request);
 // {"pid"} with the final process's pidfd.
 void send_pid(const InitRequest& request, pid_t pid, int pidfd);

@@ -2,7 +2,8 @@
 //
 //   parent (agent, host backend)        stage 1 (husk-init)              stage 2 (becomes the user's process)
 //   ----------------------------        -------------------              ------------------------------------
-//   spawn, request + config ───────────► joins namespaces with paths
+//   spawn (long before, for a spare) ──► {"waiting"}
+//   request + config ──────────────────► joins namespaces with paths
 //                                        clone3(CLONE_PARENT, NEW…) ────► waits on a pipe
 //                                        uid/gid maps, cgroup
 //   ◄──────────── {"pid"} + pidfd ─────  wakes it ───────────────────────► mounts, root, user, capabilities …

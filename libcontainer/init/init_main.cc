@@ -10,7 +10,7 @@
 namespace husk {
 
 int init_main(int argc, char** argv) {
-  if (argc != 2 || (strcmp(argv[1], "create") != 0 && strcmp(argv[1], "exec") != 0)) {
+  if (argc != 2 || strcmp(argv[1], kInitVerb) != 0) {
     fputs("husk-init is started by husk's agent, never by hand\n", stderr);
     return 2;
   }
@@ -20,7 +20,7 @@ int init_main(int argc, char** argv) {
   InitRequest request;
   try {
     if (!receive_request(request)) return 1;
-    return strcmp(argv[1], "create") == 0 ? create_stage1(request) : exec_stage1(request);
+    return request.is_exec ? exec_stage1(request) : create_stage1(request);
   } catch (const Error& e) {
     send_error(request, e);
   } catch (const std::exception& e) {

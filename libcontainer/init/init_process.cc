@@ -16,7 +16,6 @@
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/message.h"
 #include "libcontainer/init/control.h"
-#include "libcontainer/init/program_copy.h"
 #include "libcontainer/linux/namespaces.h"
 #include "spec/codec.h"
 
@@ -55,22 +54,11 @@ FilterCache& filter_cache() {
 // One request on its way to the gate. Whatever goes wrong: what was started is killed and reaped.
 class Birth {
  public:
-  Birth(const std::string& program, const char* verb, const StdioFds& stdio,
-        const std::vector<int>& preserve_fds)
-      : preserved_(preserve_fds.size()) {
-    auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
-    control_ = std::move(ours);
-    UniqueFd copy = open_program_copy(program);
-    SpawnOptions o;
-    o.argv = {fd_name(copy.get()), verb};
-    o.die_with_parent = true;  // this thread waits for as long as that matters
-    o.fds.emplace_back(theirs.get(), kControlFd);
-    if (stdio.in >= 0) o.fds.emplace_back(stdio.in, 0);
-    if (stdio.out >= 0) o.fds.emplace_back(stdio.out, 1);
-    if (stdio.err >= 0) o.fds.emplace_back(stdio.err, 2);
-    int number = kFirstPreservedFd;
-    for (int fd : preserve_fds) o.fds.emplace_back(fd, number++);
-    helper_ = spawn(o);
+  Birth(InitProgram& program, const StdioFds& stdio, const std::vector<int>& preserve_fds)
+      : stdio_(stdio), preserved_(preserve_fds.size()) {
+    InitProgram::Waiting waiting = program.take(preserve_fds);
+    helper_ = std::move(waiting.child);
+    control_ = std::move(waiting.control);
   }
   Birth(const Birth&) = delete;
   ~Birth() {
@@ -94,11 +82,18 @@ class Birth {
     }
     if (target >= 0) fds.push_back(target);
     if (gate >= 0) fds.push_back(gate);
+    std::vector<int> streams;
+    for (auto [fd, number] : {std::pair{stdio_.in, 0}, {stdio_.out, 1}, {stdio_.err, 2}})
+      if (fd >= 0) {
+        fds.push_back(fd);
+        streams.push_back(number);
+      }
     UniqueFd text = make_memfd(spec::encode_config(config).dump());
     fds[0] = text.get();
     body["seccomp"] = filter != nullptr;
     body["target"] = target >= 0;
     body["gate"] = gate >= 0;
+    body["streams"] = streams;
     body["preserved"] = preserved_;
     send_message(control_.get(), body, fds);
   }
@@ -113,6 +108,8 @@ class Birth {
       } else if (m.body.contains("runtime_created") && on_runtime_created) {
         on_runtime_created(final_.pid);
         send_message(control_.get(), {{"go_on", true}});
+      } else if (m.body.contains("waiting")) {
+        continue;  // a new one; it had its request before it was ready for it
       } else if (m.body.contains("ready")) {
         break;
       } else {
@@ -132,8 +129,6 @@ class Birth {
   UniqueFd take_control() { return std::move(control_); }
 
  private:
-  static std::string fd_name(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
-
   static UniqueFd make_memfd(const std::string& text) {
     UniqueFd fd(check(memfd_create("husk-request", MFD_CLOEXEC), "memfd_create"));
     write_all(fd.get(), text, "writing the request");
@@ -165,6 +160,7 @@ class Birth {
 
   UniqueFd control_;
   Child helper_, final_;
+  StdioFds stdio_;
   size_t preserved_;
   std::string filter_key_;
 };
@@ -197,9 +193,9 @@ spec::Config reduced(const ExecRequest& request) {
 
 }  // namespace
 
-InitProcess InitProcess::create(const std::string& program, const CreateRequest& request,
+InitProcess InitProcess::create(InitProgram& program, const CreateRequest& request,
                                 const StdioFds& stdio) {
-  Birth birth(program, "create", stdio, request.preserve_fds);
+  Birth birth(program, stdio, request.preserve_fds);
   birth.request({{"id", request.id},
                  {"rootfs", request.rootfs},
                  {"bundle", request.bundle},
@@ -216,10 +212,11 @@ InitProcess InitProcess::create(const std::string& program, const CreateRequest&
   return process;
 }
 
-InitProcess InitProcess::exec(const std::string& program, const ExecRequest& request, const StdioFds& stdio) {
+InitProcess InitProcess::exec(InitProgram& program, const ExecRequest& request, const StdioFds& stdio) {
   UniqueFd target = open_pidfd(request.target);
-  Birth birth(program, "exec", stdio, request.preserve_fds);
-  birth.request({{"id", request.id},
+  Birth birth(program, stdio, request.preserve_fds);
+  birth.request({{"exec", true},
+                 {"id", request.id},
                  {"cgroup", request.cgroup},
                  {"host_cgroup", request.host_cgroup},
                  {"no_new_keyring", request.no_new_keyring},

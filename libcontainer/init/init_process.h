@@ -10,6 +10,7 @@
 
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/process.h"
+#include "libcontainer/init/init_program.h"
 #include "spec/config.h"
 
 namespace husk {
@@ -54,12 +55,12 @@ struct ExecRequest {
 
 class InitProcess {
  public:
-  // Spawns `program` (husk-init) and waits until it stands at the gate: namespaces, mounts, … done;
+  // Has a husk-init do it, and waits until it stands at the gate: namespaces, mounts, … done;
   // everything but startContainer hooks and exec. Throws what went wrong there, with husk-init's own words
   // and errno; then nothing of it is left. The final process is a child of the calling process (the helper
   // stages are reaped here).
-  static InitProcess create(const std::string& program, const CreateRequest& request, const StdioFds& stdio);
-  static InitProcess exec(const std::string& program, const ExecRequest& request, const StdioFds& stdio);
+  static InitProcess create(InitProgram& program, const CreateRequest& request, const StdioFds& stdio);
+  static InitProcess exec(InitProgram& program, const ExecRequest& request, const StdioFds& stdio);
 
   pid_t pid() const { return child_.pid; }
   int pidfd() const { return child_.pidfd.get(); }
@@ -84,7 +85,7 @@ class InitProcess {
 // says nothing changes nothing, so connecting tells whether a process still stands there.
 void open_gate(int connection);
 
-// What cmd/husk-init's main calls: argv[1] is "create" or "exec"; fd 3 is the control socket
+// What cmd/husk-init's main calls (and the agent's, where both are one program): fd 3 is the control socket
 // (SOCK_SEQPACKET), the first message on it the request as JSON. Returns the exit code of a helper stage; the
 // final stage never returns.
 int init_main(int argc, char** argv);

@@ -4,10 +4,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <list>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <tuple>
 
 #include "libcontainer/base/error.h"
@@ -82,6 +86,12 @@ std::string line(const DeviceList::Key& key, int access) {
 
 bool covers(int64_t outer, int64_t inner) {
   return outer == kAny || outer == inner;
+}
+
+// Whatever matches the inner rule has been decided by the outer one, which is asked before it.
+bool decides_for(const Rule& outer, const Rule& inner) {
+  return (outer.type == 'a' || outer.type == inner.type) && covers(outer.major, inner.major) &&
+         covers(outer.minor, inner.minor) && (inner.access & ~outer.access) == 0;
 }
 
 void add_rule(DeviceList& list, const Rule& rule) {
@@ -195,6 +205,23 @@ UniqueFd load_program(const std::vector<bpf_insn>& program) {
   throw_errno("load the device program", err);
 }
 
+// Loaded ones are kept: most containers ask for the same, and verifying it again costs more than the rest of a cgroup.
+std::shared_ptr<UniqueFd> loaded_program(const std::vector<spec::DeviceCgroup>& rules) {
+  static constexpr size_t kMost = 8;
+  static std::mutex mutex;
+  static std::list<std::pair<std::vector<bpf_insn>, std::shared_ptr<UniqueFd>>> programs;  // the latest first
+  std::vector<bpf_insn> wanted = cgroup::device_program(rules);
+  std::lock_guard lock(mutex);
+  for (const auto& [program, fd] : programs)
+    if (program.size() == wanted.size() &&
+        memcmp(program.data(), wanted.data(), wanted.size() * sizeof(bpf_insn)) == 0)
+      return fd;
+  auto fd = std::make_shared<UniqueFd>(load_program(wanted));
+  programs.emplace_front(std::move(wanted), fd);
+  if (programs.size() > kMost) programs.pop_back();
+  return fd;
+}
+
 std::vector<__u32> attached_programs(int group) {
   std::array<__u32, 64> ids{};
   bpf_attr attr{};
@@ -223,12 +250,12 @@ void detach_programs(int group, const std::vector<__u32>& ids) {
 
 void replace_programs(const std::string& folder, const std::vector<spec::DeviceCgroup>& rules) {
   UniqueFd group = open_file(folder, O_RDONLY | O_DIRECTORY);
-  UniqueFd program = load_program(cgroup::device_program(rules));
+  std::shared_ptr<UniqueFd> program = loaded_program(rules);
   std::vector<__u32> old = attached_programs(group.get());
   auto attach = [&] {
     bpf_attr attr{};
     attr.target_fd = static_cast<__u32>(group.get());
-    attr.attach_bpf_fd = static_cast<__u32>(program.get());
+    attr.attach_bpf_fd = static_cast<__u32>(program->get());
     attr.attach_type = BPF_CGROUP_DEVICE;
     attr.attach_flags = BPF_F_ALLOW_MULTI;
     return bpf(BPF_PROG_ATTACH, attr);
@@ -278,13 +305,15 @@ std::vector<bpf_insn> device_program(const std::vector<spec::DeviceCgroup>& rule
       insn(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_4, BPF_REG_1, offsetof(bpf_cgroup_dev_ctx, major), 0),
       insn(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_5, BPF_REG_1, offsetof(bpf_cgroup_dev_ctx, minor), 0),
   };
-  std::vector<Rule> parsed;
+  std::vector<Rule> parsed, asked;
   for (const spec::DeviceCgroup& d : rules) parsed.push_back(parse_rule(d));
   // The last match wins, so it is asked first.
   for (auto rule = parsed.rbegin(); rule != parsed.rend(); ++rule) {
+    if (std::any_of(asked.begin(), asked.end(), [&](const Rule& r) { return decides_for(r, *rule); })) continue;
     emit_rule(out, *rule);
     // The verifier refuses code that cannot be reached.
     if (rule->everything()) return out;
+    asked.push_back(*rule);
   }
   emit_return(out, false);
   return out;
@@ -306,6 +335,10 @@ void Cgroup::apply_devices(const std::vector<spec::DeviceCgroup>& rules) {
   const Hierarchy* v2 = unified();
   if (!v2) throw Error(ErrorKind::kUnsupported, "no cgroup hierarchy can restrict devices");
   replace_programs(v2->folder, rules);
+}
+
+void prepare_devices(const std::vector<spec::DeviceCgroup>& rules) {
+  loaded_program(rules);
 }
 
 std::vector<spec::DeviceCgroup> default_device_rules() {

@@ -61,7 +61,7 @@ class ClientTest : public ::testing::Test {
 
 TEST_F(ClientTest, HelloAndCalls) {
   EXPECT_EQ(client_.hello("box", "debug").kernel_release, "6.1.0-fake");
-  client_.mount_share("rootfs");
+  client_.mount_share("rootfs", false);
   client_.start_process("c1", "");
   client_.signal_process("c1", "p1", SIGTERM, true);
   client_.remove_container("c1");

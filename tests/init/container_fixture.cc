@@ -15,10 +15,13 @@ namespace husk::test {
 
 using spec::NamespaceType;
 
-std::string husk_init() {
-  if (const char* path = getenv("HUSK_INIT")) return path;
-  std::string beside = path_join(program_dir(), "husk-init");
-  return path_exists(beside) ? beside : path_join(dir_name(program_dir()), "bin/husk-init");
+InitProgram& husk_init() {
+  static InitProgram program([] {
+    if (const char* path = getenv("HUSK_INIT")) return std::string(path);
+    std::string beside = path_join(program_dir(), "husk-init");
+    return path_exists(beside) ? beside : path_join(dir_name(program_dir()), "bin/husk-init");
+  }());
+  return program;
 }
 
 void ContainerTest::SetUp() {

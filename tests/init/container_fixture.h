@@ -12,7 +12,7 @@
 namespace husk::test {
 
 // The program to test: $HUSK_INIT, else husk-init beside the test or in ../bin.
-std::string husk_init();
+InitProgram& husk_init();
 
 struct Result {
   ExitStatus exit;

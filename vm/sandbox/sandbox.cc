@@ -20,11 +20,12 @@ Sandbox::Sandbox(BootRequest boot)
   std::string folder = path_join(boot_.folder, "share");
   make_dirs(folder, 0700);
   share_ = Share::start({boot_.virtiofsd, boot_.virtiofs_cache, folder});
-  machine_ = resume_machine();
-  if (!machine_) machine_ = start_qemu(boot_.machine);
+  if (!resume_machine()) {
+    machine_ = start_qemu(boot_.machine);
+    agent_ = std::make_unique<AgentClient>(machine_->take_agent());
+  }
   spdlog::debug("virtiofsd and QEMU run");
   console_ = std::make_unique<Console>(machine_->take_console());
-  agent_ = std::make_unique<AgentClient>(machine_->take_agent());
   boot_thread_ = std::thread([this] { boot_guest(); });
 }
 
@@ -39,36 +40,45 @@ void Sandbox::wake() {
 
 // --- the guest's boot ---
 
-// Whatever is wrong with the template costs time only: the VM then boots. nullptr: it has to.
-std::unique_ptr<Machine> Sandbox::resume_machine() {
-  if (boot_.template_folder.empty()) return nullptr;
+// Whatever is wrong with the template costs time only. False: the VM has to boot.
+bool Sandbox::resume_machine() {
+  if (boot_.template_folder.empty()) return false;
   TemplateStore templates(boot_.template_folder);
   try {
     SavedVm saved = templates.open(boot_.machine);
-    if (!saved) return nullptr;
-    std::unique_ptr<Machine> machine = resume(boot_.machine, std::move(saved));
+    if (!saved) return false;
+    machine_ = start_saved(boot_.machine, saved);
+    agent_ = std::make_unique<AgentClient>(machine_->take_agent());  // while QEMU gets ready
+    machine_->resume(std::move(saved.state));
+    resumed_ = true;
     spdlog::debug("resumed from a template");
-    return machine;
   } catch (const Error& e) {
     spdlog::warn("the template is removed, and the VM boots instead: {}", e.what());
+    agent_.reset();
+    machine_.reset();
     templates.remove(TemplateStore::key(boot_.machine));
-    return nullptr;
   }
+  return resumed_;
+}
+
+// Returns at once. In a VM that boots, its kernel finds the share without a rescan, since the firmware still runs.
+std::future<void> Sandbox::plug_share() {
+  return std::async(std::launch::async, [this] {
+    std::lock_guard lock(plug_mutex_);
+    require_share();
+    machine_->plug_share(Share::kTag, share_->take_socket());
+  });
 }
 
 void Sandbox::boot_guest() {
   std::unique_ptr<Error> error;
   try {
-    {
-      // Plugged while the guest's firmware still runs, so that its kernel finds the share without a rescan.
-      std::lock_guard lock(plug_mutex_);
-      require_share();
-      machine_->plug_share(Share::kTag, share_->take_socket());
-    }
+    std::future<void> plugged = plug_share();
     AgentClient::Hello hello = agent_->hello("husk", boot_.log_level);
     spdlog::debug("guest kernel {}, agent {}", printable(hello.kernel_release),
                   printable(hello.agent_version));
-    agent_->mount_share(Share::kTag);
+    plugged.get();
+    agent_->mount_share(Share::kTag, resumed_);
     spdlog::debug("share mounted");
   } catch (const Error& e) {
     error = std::make_unique<Error>(e);
@@ -435,6 +445,13 @@ bool Sandbox::guest_lives() {
   return booted_ && !boot_error_ && !vmm_dead_;
 }
 
+bool Sandbox::any_lives() {
+  std::lock_guard lock(mutex_);
+  for (const auto& [id, container] : containers_)
+    if (container.status != Status::kStopped) return true;
+  return false;
+}
+
 bool Sandbox::tend() {
   uint64_t count;
   (void)!read(wake_.get(), &count, sizeof count);
@@ -460,7 +477,8 @@ void Sandbox::end() noexcept {
     ended_ = true;
   }
   try {
-    if (agent_ && guest_lives()) agent_->shutdown();
+    // What a container wrote is on the host when its end is told.
+    if (agent_ && guest_lives() && any_lives()) agent_->shutdown();
   } catch (const Error& e) {
     spdlog::debug("the guest's shutdown: {}", e.what());
   }

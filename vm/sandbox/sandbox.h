@@ -3,6 +3,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -55,7 +56,8 @@ class Sandbox {
     std::map<std::string, ProcessEntry> processes;  // "" is init
   };
 
-  std::unique_ptr<Machine> resume_machine();
+  bool resume_machine();
+  std::future<void> plug_share();
   void boot_guest();
   void wait_for_guest();
   std::vector<Interface> splice_network(int netns);
@@ -77,6 +79,7 @@ class Sandbox {
   void explain_guest_death(Error& error);
   void require_share();  // with plug_mutex_ held
   bool guest_lives();
+  bool any_lives();  // any container
   void wake();
 
   BootRequest boot_;
@@ -86,6 +89,7 @@ class Sandbox {
   std::unique_ptr<Console> console_;
   std::unique_ptr<AgentClient> agent_;
   std::thread boot_thread_;
+  bool resumed_ = false;  // from a template
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable booted_changed_;

@@ -1,0 +1,64 @@
+#include "libcontainer/init/init_program.h"
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "libcontainer/base/deadlines.h"
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/message.h"
+#include "libcontainer/base/root.h"
+#include "libcontainer/init/control.h"
+#include "libcontainer/init/program_copy.h"
+
+namespace husk {
+
+InitProgram::Waiting InitProgram::spawn_waiting(const std::vector<int>& preserve_fds,
+                                                bool die_with_thread) const {
+  auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
+  UniqueFd copy = sealed_ ? open_program_copy(path_) : UniqueFd();
+  SpawnOptions o;
+  o.argv = {copy ? fd_path(copy.get()) : path_, kInitVerb};
+  o.die_with_parent = die_with_thread;
+  o.fds.emplace_back(theirs.get(), kControlFd);
+  int number = kFirstPreservedFd;
+  for (int fd : preserve_fds) o.fds.emplace_back(fd, number++);
+  return {spawn(o), std::move(ours)};
+}
+
+InitProgram::Waiting InitProgram::take(const std::vector<int>& preserve_fds) {
+  if (preserve_fds.empty()) {
+    std::lock_guard lock(mutex_);
+    Waiting spare = std::exchange(spare_, Waiting());
+    if (spare.child.pid > 0 && !wait_pidfd(spare.child.pidfd.get(), std::chrono::milliseconds(0))) {
+      setpriority(PRIO_PROCESS, static_cast<id_t>(spare.child.pid), 0);  // whoever prepared it had time
+      return spare;
+    }
+  }
+  return spawn_waiting(preserve_fds, true);
+}
+
+void InitProgram::prepare() {
+  {
+    std::lock_guard lock(mutex_);
+    if (spare_.child.pid > 0) return;
+  }
+  Waiting made = spawn_waiting({}, false);
+  Message waiting;
+  if (!receive_message(made.control.get(), waiting, deadline::kInitReady))
+    throw Error(ErrorKind::kInternal, "husk-init ended before it had work");
+  std::lock_guard lock(mutex_);
+  spare_ = std::move(made);
+}
+
+void InitProgram::make_spare() {
+  std::lock_guard lock(mutex_);
+  spare_wanted_ = true;
+  asked_.notify_all();
+}
+
+void InitProgram::wait_for_time() {
+  std::unique_lock lock(mutex_);
+  asked_.wait(lock, [this] { return std::exchange(spare_wanted_, false); });
+}
+
+}  // namespace husk
