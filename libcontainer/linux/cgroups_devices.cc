@@ -233,6 +233,16 @@ std::vector<__u32> attached_programs(int group) {
   return {ids.begin(), ids.begin() + attr.query.prog_cnt};
 }
 
+__u32 program_id(int program) {
+  bpf_prog_info info{};
+  bpf_attr attr{};
+  attr.info.bpf_fd = static_cast<__u32>(program);
+  attr.info.info_len = sizeof info;
+  attr.info.info = reinterpret_cast<uintptr_t>(&info);
+  check(bpf(BPF_OBJ_GET_INFO_BY_FD, attr), "ask for a device program's id");
+  return info.id;
+}
+
 void detach_programs(int group, const std::vector<__u32>& ids) {
   for (__u32 id : ids) {
     bpf_attr attr{};
@@ -252,6 +262,8 @@ void replace_programs(const std::string& folder, const std::vector<spec::DeviceC
   UniqueFd group = open_file(folder, O_RDONLY | O_DIRECTORY);
   std::shared_ptr<UniqueFd> program = loaded_program(rules);
   std::vector<__u32> old = attached_programs(group.get());
+  if (!old.empty() && std::erase(old, program_id(program->get())))
+    return detach_programs(group.get(), old);  // it is attached already
   auto attach = [&] {
     bpf_attr attr{};
     attr.target_fd = static_cast<__u32>(group.get());
