@@ -6,15 +6,16 @@
 #include "vm/sandbox/vm_backend.h"
 
 namespace husk::cmd {
-namespace {
 
-spec::Options load(const Globals& globals) {
+spec::Options load_options(const Globals& globals) {
   const bool given = !globals.config_file.empty();
   spec::Options options = spec::load_options(given ? globals.config_file : spec::kConfigFile, given);
   if (!globals.debug) spdlog::set_level(spdlog::level::from_str(options.log_level));
   if (!globals.vm.empty()) spec::set_option(options, "vm", globals.vm);
   return options;
 }
+
+namespace {
 
 std::unique_ptr<Backend> make(const Globals& globals, spec::Options loaded, bool vm) {
   if (!vm) return host::make_host_backend({path_join(program_dir(), "husk-init")});
@@ -31,7 +32,7 @@ std::unique_ptr<Backend> make(const Globals& globals, spec::Options loaded, bool
 }  // namespace
 
 std::unique_ptr<Backend> choose_backend(const Globals& globals) {
-  spec::Options options = load(globals);
+  spec::Options options = load_options(globals);
   const bool vm = options.vm != "none";
   // For the log that an administrator reads; a shell's stderr belongs to the container.
   if (!vm && !globals.log.empty())
@@ -40,7 +41,7 @@ std::unique_ptr<Backend> choose_backend(const Globals& globals) {
 }
 
 std::unique_ptr<Backend> make_backend(const Globals& globals, bool vm) {
-  return make(globals, load(globals), vm);
+  return make(globals, load_options(globals), vm);
 }
 
 bool is_in_vm(const ContainerRef& container) {

@@ -19,6 +19,7 @@ constexpr Command kCommands[] = {
     {"events", "print a container's statistics", events},
     {"spec", "write a new config.json", spec_command},
     {"features", "print what husk supports as JSON", features},
+    {"template", "make, show or remove the VMs that containers start from", template_command},
     {"checkpoint", "not supported", checkpoint},
     {"restore", "not supported", restore},
 };

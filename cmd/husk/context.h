@@ -10,6 +10,7 @@
 #include "libcontainer/container/backend.h"
 #include "libcontainer/container/container.h"
 #include "libcontainer/container/store.h"
+#include "spec/options.h"
 
 namespace husk::cmd {
 
@@ -45,6 +46,9 @@ class Context {
 std::unique_ptr<Backend> choose_backend(const Globals& globals);
 std::unique_ptr<Backend> make_backend(const Globals& globals, bool vm);
 bool is_in_vm(const ContainerRef& container);
+
+// husk's own options: husk.toml, and the global flags over it.
+spec::Options load_options(const Globals& globals);
 
 // Throws kInvalid unless there are `min` to `max` words.
 void check_words(const char* command, const Args& words, size_t min, size_t max);

@@ -100,19 +100,9 @@ std::string VmBackend::template_for(const MachineConfig& machine) const {
 // husk-sandbox gets everything it needs in its first message, so it parses no options of its own.
 Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size,
                                UniqueFd& creator) {
-  GuestImage guest = find_guest(o_.options, program_dir());
   BootRequest boot;
   boot.folder = args.container.folder;
-  boot.machine.type = o_.options.machine == "microvm" ? MachineType::kMicrovm : MachineType::kQ35;
-  boot.machine.accel = choose_accel(o_.options.accel, "");
-  boot.machine.vmm = o_.options.qemu;
-  boot.machine.firmware = o_.options.firmware;
-  boot.machine.kernel = guest.kernel;
-  boot.machine.initrd = guest.initrd;
-  boot.machine.kernel_params = o_.options.kernel_params;
-  boot.machine.vcpus = size.vcpus;
-  boot.machine.memory_mib = size.memory_mib;
-  boot.machine.tcg_tb_size_mib = o_.options.tcg_tb_size;
+  boot.machine = machine_for(o_.options, size);
   boot.template_folder = template_for(boot.machine);
   boot.virtiofsd = o_.options.virtiofsd;
   boot.virtiofs_cache = o_.options.cache;

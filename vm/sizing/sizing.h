@@ -6,6 +6,7 @@
 
 #include "spec/config.h"
 #include "spec/options.h"
+#include "vm/machine.h"
 
 namespace husk::vm {
 
@@ -19,6 +20,9 @@ struct Size {
 // and never more than the host has.
 Size size_for(const spec::Config& config, const spec::Options& options, uint32_t host_cpus,
               uint64_t host_memory_bytes);
+
+// The machine that husk's options ask for. Throws as find_guest() does.
+MachineConfig machine_for(const spec::Options& options, const Size& size);
 
 struct GuestImage {
   std::string kernel, initrd;

@@ -39,21 +39,19 @@ MachineConfig to_be_saved(MachineConfig machine) {
   return machine;
 }
 
-// All that goes into it. Not the TSC's frequency, which is this boot's and may be measured anew each time.
-std::string describe(const MachineConfig& machine) {
-  std::string text = read_file("/proc/sys/kernel/random/boot_id");
-  for (const std::string& file : {machine.vmm, machine.kernel, machine.initrd, machine.firmware})
-    text += identity(file) + "\n";
-  for (const std::string& argument : qemu_arguments(to_be_saved(machine), {}, 0)) text += argument + "\n";
-  return text;
-}
-
 std::string fnv1a(const std::string& text) {
   uint64_t hash = 0xcbf29ce484222325;
   for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
   char hex[17];
   snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(hash));
   return hex;
+}
+
+// What was asked for. Not the TSC's frequency, which is this boot's and may be measured anew each time.
+std::string arguments_hash(const MachineConfig& machine) {
+  std::string text;
+  for (const std::string& argument : qemu_arguments(to_be_saved(machine), {}, 0)) text += argument + "\n";
+  return fnv1a(text);
 }
 
 std::string machine_text(const MachineConfig& m) {
@@ -91,7 +89,10 @@ void wait_ready(Machine& machine, int console) {
 }  // namespace
 
 std::string TemplateStore::key(const MachineConfig& machine) {
-  return fnv1a(describe(machine));
+  std::string text = read_file("/proc/sys/kernel/random/boot_id") + arguments_hash(machine);
+  for (const std::string& file : {machine.vmm, machine.kernel, machine.initrd, machine.firmware})
+    text += identity(file) + "\n";
+  return fnv1a(text);
 }
 
 std::string TemplateStore::path(const std::string& key) const {
@@ -126,6 +127,7 @@ bool TemplateStore::make(const MachineConfig& machine) const {
   if (is_whole(name)) return true;
   UniqueFd held = lock();
   if (is_whole(name)) return true;  // whoever we waited for has made it
+  remove_outdated(machine);
   make_room();
   with_context("making the template " + path(name), [&] {
     std::string unfinished = path(name) + kUnfinished;
@@ -155,6 +157,7 @@ void TemplateStore::build(const MachineConfig& machine, const std::string& folde
   check(ftruncate(memory.get(), static_cast<off_t>(machine.memory_mib) << 20), "sizing " + folder);
   copy_ram(ram.get(), memory.get());
   Json info = {{"machine", machine_text(machine)},
+               {"arguments_hash", arguments_hash(machine)},
                {"memory_bytes", data_bytes(path_join(folder, kMemory))},
                {"state_hash", fnv1a(read_file(path_join(folder, kState)))}};
   write_file(path_join(folder, kInfo), info.dump(), true);
@@ -197,6 +200,20 @@ std::vector<TemplateInfo> TemplateStore::list() const {
   std::vector<TemplateInfo> out;
   for (auto& [time, info] : found) out.push_back(std::move(info));
   return out;
+}
+
+// The same machine of another kernel, initrd or QEMU: nobody will ask for it again.
+void TemplateStore::remove_outdated(const MachineConfig& machine) const {
+  std::string wanted = arguments_hash(machine);
+  for (const TemplateInfo& info : list()) {
+    try {
+      Json json = Json::parse(read_file(path_join(path(info.key), kInfo)));
+      if (json.at("arguments_hash") == wanted) remove(info.key);
+    } catch (const std::exception& e) {
+      spdlog::debug("template {}: {}", info.key, e.what());
+      remove(info.key);  // unfinished, or damaged
+    }
+  }
 }
 
 void TemplateStore::make_room() const {

@@ -48,6 +48,7 @@ class TemplateStore {
   UniqueFd lock() const;
   bool is_whole(const std::string& key) const;
   void build(const MachineConfig& machine, const std::string& key) const;
+  void remove_outdated(const MachineConfig& machine) const;
   void make_room() const;
 
   std::string folder_;
