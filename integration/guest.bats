@@ -60,3 +60,27 @@ options() {
     like "error" "$err" 'kvm|KVM'
     nothing_left
 }
+
+# The MiB that the VM's RAM has on the host.
+ram_mib() {
+    local pid fd
+    pid=$(part qemu-system "$ID")
+    for fd in "/proc/$pid/fd/"*; do
+        [[ $(readlink "$fd") == /memfd:* ]] && echo $(($(stat -L -c '%b * %B / 1048576' "$fd")))
+    done | sort -n | tail -1
+}
+ram_below() { (($(ram_mib) < $1)); }
+
+@test "memory that a container frees goes back to the host" {
+    vm_only
+    new_bundle
+    shell 'dd if=/dev/zero of=/tmp/big bs=1M count=200 2>/dev/null; sleep 1000'
+    edit '.mounts += [{destination: "/tmp", type: "tmpfs", source: "tmpfs"}]'
+    running
+    ram_full() { (($(ram_mib) > 200)); }
+    until_ok "the memory to be full" ram_full
+    ok husk exec "$ID" rm /tmp/big
+    until_ok "the memory to be back" ram_below 120
+    ok husk delete --force "$ID"
+    nothing_left
+}

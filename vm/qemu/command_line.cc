@@ -129,6 +129,8 @@ std::vector<std::string> qemu_arguments(const MachineConfig& c, const QemuFds& f
   add(args,
       {"-chardev", socket("agent", fds.agent), "-device", "virtserialport,chardev=agent,name=husk.agent"});
   add(args, {"-device", virtio(c, "virtio-rng")});
+  // What the guest frees goes back to the host, in blocks of 2 MiB, some seconds later.
+  add(args, {"-device", virtio(c, "virtio-balloon") + ",free-page-reporting=on"});
   add_hotplug_ports(args, c);
   if (c.seccomp)
     add(args, {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"});
