@@ -55,6 +55,29 @@ configured() {
     create_refused 'memory.limit'
 }
 
+@test "a sample of tests/spec/broken_configs.txt: its very sentence, behind the file's name" {
+    husk_only
+    local sentence change
+    while IFS='|' read -r change sentence; do
+        new_bundle bundle "$change"
+        create_refused .
+        is "error of $change" "${err#*config.json: }" "$sentence"
+        nothing_left
+        rm -r "$BUNDLE"
+    done <<'END'
+.process.user.uid = 4294967295|process.user.uid: 4294967295 is no id: the largest is 4294967294
+.process.args[0] = "sh\u0000"|process.args[0]: the string holds a NUL byte
+.mounts[0] = {destination: "/data"}|mounts[0].type: missing; only a bind mount may have none
+.linux.namespaces[0] = {path: "/proc/1/ns/ipc"}|linux.namespaces[0].type: missing
+.linux.namespaces[0].type = "net"|linux.namespaces[0].type: unknown namespace type "net"; expected pid, network, mount, ipc, uts, user, cgroup or time
+.linux.resources.cpu = {period: 999}|linux.resources.cpu.period: 999 is not between 1000 and 1000000 microseconds
+.linux.resources.unified = {"../x": "1"}|linux.resources.unified: "../x" is not the name of a cgroup file like "memory.high"
+.linux.cgroupsPath = "/a/../../b"|linux.cgroupsPath: must not contain "..", got "/a/../../b"
+.linux.seccomp = {defaultAction: "SCMP_ACT_NOTIFY"}|linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default: nobody could answer the first call
+.hooks = {prestart: [{path: "a\nb"}]}|hooks.prestart[0].path: must be an absolute path, got "a\x0ab"
+END
+}
+
 @test "a rootfs that is missing, or a file" {
     new_bundle
     edit '.root.path = "no-such-rootfs"'

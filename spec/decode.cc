@@ -13,7 +13,10 @@ using Json = nlohmann::json;
 // for a user.
 std::string parse_problem(const char* what) {
   std::string_view text = what;
-  if (const size_t at = text.find(" at line "); at != std::string_view::npos) text.remove_prefix(at + 4);
+  if (const size_t at = text.find(" at line "); at != std::string_view::npos)
+    text.remove_prefix(at + 4);
+  else if (const size_t name = text.find("] "); name != std::string_view::npos)
+    text.remove_prefix(name + 2);
   return printable(text);
 }
 

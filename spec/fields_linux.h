@@ -8,7 +8,7 @@ namespace husk::spec {
 
 template <typename A, Is<Namespace> T>
 void fields(A& a, T& v) {
-  a("type", v.type);
+  a.required("type", v.type);
   a("path", v.path);
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "libcontainer/base/error.h"
+#include "spec/check.h"
 #include "spec/names.h"
 
 namespace husk::spec {
@@ -105,7 +106,8 @@ void read(const Json& json, const JsonPath& path, NamespaceType& value) {
     value = static_cast<NamespaceType>(i);
     return;
   }
-  throw_at(path, "unknown namespace type \"" + printable(name, 128) + "\"");
+  throw_at(path,
+           unknown_name({std::begin(kNamespaceTypes), std::end(kNamespaceTypes)}, name, "namespace type"));
 }
 
 void JsonReader::priorities(const char* name, std::map<std::string, uint32_t>& value) {
@@ -120,6 +122,7 @@ void JsonReader::priorities(const char* name, std::map<std::string, uint32_t>& v
     uint32_t priority = 0;
     item("name", interface);
     item("priority", priority);
+    if (interface.empty()) throw_at(JsonPath(here, "name"), "missing");
     value[interface] = priority;
   }
 }

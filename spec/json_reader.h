@@ -80,6 +80,13 @@ class JsonReader {
     if (const nlohmann::json* json = find(name)) read(*json, JsonPath(path_, name), value);
   }
 
+  // A member without which the others mean nothing.
+  template <typename T>
+  void required(const char* name, T& value) {
+    if (!find(name)) throw_at(JsonPath(path_, name), "missing");
+    (*this)(name, value);
+  }
+
   // A value that the spec wraps in an object of its own: "pids": {"limit": 5}.
   template <typename T>
   void nested(const char* outer, const char* inner, T& value) {

@@ -44,6 +44,10 @@ class JsonWriter {
     if (value) json_[name] = write(*value);
   }
   template <typename T>
+  void required(const char* name, const T& value) {
+    (*this)(name, value);
+  }
+  template <typename T>
   void nested(const char* outer, const char* inner, const std::optional<T>& value) {
     if (value) json_[outer][inner] = write(*value);
   }

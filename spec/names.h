@@ -79,7 +79,7 @@ inline constexpr Name kPropagations[] = {"shared",  "slave",  "private",  "unbin
 inline constexpr Name kPersonalities[] = {"LINUX", "LINUX32"};
 inline constexpr Name kTimeClocks[] = {"monotonic", "boottime"};
 inline constexpr Name kDeviceTypes[] = {"c", "b", "u", "p"};
-inline constexpr Name kDeviceCgroupTypes[] = {"", "a", "c", "b", "u"};
+inline constexpr Name kDeviceCgroupTypes[] = {"a", "c", "b", "u"};
 
 inline constexpr Name kSeccompActions[] = {"SCMP_ACT_KILL",  "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
                                            "SCMP_ACT_TRAP",  "SCMP_ACT_ERRNO",        "SCMP_ACT_TRACE",

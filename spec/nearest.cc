@@ -25,7 +25,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::string did_you_mean(std::string_view wrong, const std::vector<const char*>& names) {
+std::string did_you_mean(std::string_view wrong, const std::vector<std::string_view>& names) {
   if (wrong.size() > 64) return {};
   std::string_view best;
   // A third of the letters may be wrong: more is another word.
@@ -37,6 +37,15 @@ std::string did_you_mean(std::string_view wrong, const std::vector<const char*>&
     best = name;
   }
   return best.empty() ? "" : "; did you mean \"" + std::string(best) + "\"?";
+}
+
+std::string either(const std::vector<std::string_view>& names) {
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (i > 0) text += i + 1 == names.size() ? " or " : ", ";
+    text += names[i];
+  }
+  return text;
 }
 
 }  // namespace husk::spec

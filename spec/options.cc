@@ -92,22 +92,12 @@ std::string quoted(std::string_view text) {
 }
 
 const Row& find_row(const std::string& name) {
-  std::vector<const char*> names;
+  std::vector<std::string_view> names;
   for (const Row& row : rows()) {
     if (name == row.info.name) return row;
     names.push_back(row.info.name);
   }
   fail("unknown option " + quoted(name) + did_you_mean(name, names));
-}
-
-// "auto, kvm or tcg"
-std::string either(const std::vector<const char*>& values) {
-  std::string text;
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (i > 0) text += i + 1 == values.size() ? " or " : ", ";
-    text += values[i];
-  }
-  return text;
 }
 
 std::string parse_text(const OptionInfo& info, const std::string& value) {
@@ -119,10 +109,9 @@ std::string parse_text(const OptionInfo& info, const std::string& value) {
   // What has a default program cannot do without one.
   if (info.type == OptionType::kPath && value.empty() && *info.default_text)
     fail(name + ": must not be empty");
-  if (info.type == OptionType::kEnum &&
-      std::none_of(info.values.begin(), info.values.end(), [&](const char* good) { return value == good; }))
-    fail(name + ": expected " + either(info.values) + ", got " + quoted(value) +
-         did_you_mean(value, info.values));
+  const std::vector<std::string_view> values(info.values.begin(), info.values.end());
+  if (info.type == OptionType::kEnum && std::find(values.begin(), values.end(), value) == values.end())
+    fail(name + ": expected " + either(values) + ", got " + quoted(value) + did_you_mean(value, values));
   return value;
 }
 

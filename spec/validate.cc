@@ -1,6 +1,7 @@
 // What every platform has: version, root, mounts, hooks. The rest is in validate_*.cc.
 #include "spec/validate.h"
 
+#include <algorithm>
 #include <cctype>
 
 #include "spec/check.h"
@@ -46,14 +47,38 @@ void check_version(const std::string& version) {
   if (major != "1") fail("ociVersion", "only version 1 is supported, got " + quoted(version));
 }
 
+bool has_option(const Mount& mount, std::string_view name) {
+  return std::find(mount.options.begin(), mount.options.end(), name) != mount.options.end();
+}
+
+void check_idmap(const Mount& mount, const std::string& where, bool bind) {
+  if (mount.uid_mappings.empty() != mount.gid_mappings.empty())
+    fail(where, "uidMappings and gidMappings must be given together");
+  check_mappings(where + ".uidMappings", mount.uid_mappings);
+  check_mappings(where + ".gidMappings", mount.gid_mappings);
+  if (bind) return;
+  if (!mount.uid_mappings.empty()) fail(where + ".uidMappings", "only a bind mount can be idmapped");
+  for (const char* name : {"idmap", "ridmap"})
+    if (has_option(mount, name)) fail(where + ".options", quoted(name) + " is only for bind mounts");
+}
+
 void check_mounts(const Config& config) {
   for (size_t i = 0; i < config.mounts.size(); ++i) {
     const Mount& mount = config.mounts[i];
     const std::string where = item("mounts", i);
     check_absolute(where + ".destination", mount.destination);
-    if (mount.uid_mappings.empty() != mount.gid_mappings.empty())
-      fail(where, "uidMappings and gidMappings must be given together");
+    const bool bind = mount.type == "bind" || has_option(mount, "bind") || has_option(mount, "rbind");
+    if (bind && mount.source.empty()) fail(where + ".source", "missing, but a bind mount needs it");
+    if (!bind && mount.type.empty()) fail(where + ".type", "missing; only a bind mount may have none");
+    if (mount.type != "tmpfs" && has_option(mount, "tmpcopyup"))
+      fail(where + ".options", "\"tmpcopyup\" is only for mounts of type \"tmpfs\"");
+    check_idmap(mount, where, bind);
   }
+}
+
+// The spec gives a key no meaning when it is empty.
+void check_annotations(const std::map<std::string, std::string>& annotations) {
+  if (annotations.contains("")) fail("annotations", "a name must not be empty");
 }
 
 void check_hooks(const Hooks& hooks) {
@@ -87,6 +112,7 @@ void validate_config(const Config& config) {
   if (config.root->path.empty()) fail("root.path", "missing");
   check_mounts(config);
   check_hooks(config.hooks);
+  check_annotations(config.annotations);
   validate_linux(config);
 }
 

@@ -19,18 +19,6 @@ void check_namespaces(const std::vector<Namespace>& namespaces) {
   }
 }
 
-void check_mappings(const std::string& list, const std::vector<IdMapping>& mappings) {
-  for (size_t i = 0; i < mappings.size(); ++i) {
-    const IdMapping& mapping = mappings[i];
-    const std::string where = item(list, i);
-    if (mapping.size == 0) fail(where + ".size", "must not be zero");
-    // The last id, 2^32 - 1, means "none".
-    if (uint64_t{mapping.container_id} + mapping.size > UINT32_MAX ||
-        uint64_t{mapping.host_id} + mapping.size > UINT32_MAX)
-      fail(where, "reaches beyond the last id");
-  }
-}
-
 void check_user_namespace(const Linux& linux_) {
   check_mappings("linux.uidMappings", linux_.uid_mappings);
   check_mappings("linux.gidMappings", linux_.gid_mappings);
@@ -38,7 +26,7 @@ void check_user_namespace(const Linux& linux_) {
   const std::pair<const char*, const std::vector<IdMapping>*> lists[] = {
       {"linux.uidMappings", &linux_.uid_mappings}, {"linux.gidMappings", &linux_.gid_mappings}};
   for (const auto& [where, list] : lists) {
-    if (!user && !list->empty()) fail(where, "needs a user namespace");
+    if (!user && !list->empty()) fail(where, "needs a namespace of type \"user\" in linux.namespaces");
     if (user && user->path.empty() && list->empty())
       fail(where, "missing, but a new user namespace needs it");
   }
@@ -50,16 +38,17 @@ void check_names(const Config& config) {
                                                               {"domainname", &config.domainname}};
   for (const auto& [where, name] : names) {
     if (name->empty()) continue;
-    if (!uts) fail(where, "needs a uts namespace");
-    if (name->size() > 64) fail(where, "longer than 64 bytes: " + quoted(*name));  // uname(2)
+    if (!uts) fail(where, "needs a namespace of type \"uts\" in linux.namespaces");
+    if (name->size() > 64) fail(where, "longer than 64 bytes, got " + quoted(*name));  // uname(2)
   }
 }
 
 void check_sysctl(const std::map<std::string, std::string>& sysctl) {
   for (const auto& [name, value] : sysctl) {
     if (name.empty() || name.front() == '/' || name.front() == '.' || name.back() == '/' ||
-        name.back() == '.' || name.find("..") != std::string::npos || name.find("//") != std::string::npos)
-      fail("linux.sysctl", quoted(name) + " is not the name of a sysctl");
+        name.back() == '.' || name.find("..") != std::string::npos || name.find("//") != std::string::npos ||
+        std::any_of(name.begin(), name.end(), [](unsigned char c) { return c <= ' ' || c == 0x7f; }))
+      fail("linux.sysctl", quoted(name) + " is not the name of a sysctl like \"net.ipv4.ip_forward\"");
   }
 }
 
@@ -70,10 +59,13 @@ void check_devices(const std::vector<Device>& devices) {
     check_absolute(where + ".path", device.path);
     if (has_dot_dot(device.path))
       fail(where + ".path", "must not contain \"..\", got " + quoted(device.path));
+    if (device.path.back() == '/') fail(where + ".path", "names no file, got " + quoted(device.path));
     check_known(where + ".type", kDeviceTypes, device.type, "device type");
+    if (device.uid) check_id(where + ".uid", *device.uid);
+    if (device.gid) check_id(where + ".gid", *device.gid);
     if (device.type == "p") continue;
-    if (device.major < 0) fail(where + ".major", std::to_string(device.major) + " is negative");
-    if (device.minor < 0) fail(where + ".minor", std::to_string(device.minor) + " is negative");
+    check_device_number(where + ".major", device.major, kMaxMajor);
+    check_device_number(where + ".minor", device.minor, kMaxMinor);
   }
 }
 
@@ -86,7 +78,8 @@ void check_personality(const Personality& personality) {
 void check_time(const Linux& linux_) {
   if (linux_.time_offsets.empty()) return;
   const Namespace* time = linux_.find_namespace(NamespaceType::kTime);
-  if (!time || !time->path.empty()) fail("linux.timeOffsets", "needs a new time namespace");
+  if (!time || !time->path.empty())
+    fail("linux.timeOffsets", "needs a new namespace of type \"time\" in linux.namespaces");
   for (const auto& [clock, offset] : linux_.time_offsets) {
     check_known("linux.timeOffsets", kTimeClocks, clock, "clock");
     if (offset.nanosecs > 999'999'999)

@@ -4,15 +4,18 @@ namespace husk::spec {
 namespace {
 
 void check_action(const std::string& where, const std::string& action) {
-  if (action.empty()) fail(where, "missing");
   check_known(where, kSeccompActions, action, "seccomp action");
 }
 
-// config-linux.md: an errno for an action that has none is an error.
+// config-linux.md: an errno for an action that has none is an error. The kernel's SECCOMP_RET_DATA has 16
+// bits, an errno (MAX_ERRNO) fewer.
 void check_errno(const std::string& where, const std::string& action,
                  const std::optional<uint32_t>& errno_ret) {
   if (errno_ret && action != "SCMP_ACT_ERRNO" && action != "SCMP_ACT_TRACE")
     fail(where, "only for SCMP_ACT_ERRNO and SCMP_ACT_TRACE, not for " + action);
+  const uint32_t max = action == "SCMP_ACT_ERRNO" ? 4095 : 65535;
+  if (errno_ret && *errno_ret > max)
+    fail(where, std::to_string(*errno_ret) + " is above " + std::to_string(max));
 }
 
 void check_syscall(const SeccompSyscall& call, const std::string& where) {

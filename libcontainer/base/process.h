@@ -18,11 +18,11 @@ struct SpawnOptions {
   std::vector<std::string> env;   // the child's whole environment
   // {fd here, number in the child}. 0, 1 and 2 not named here are /dev/null; no other fd reaches the child.
   std::vector<std::pair<int, int>> fds;
-  std::string cwd;                // empty: inherited
-  bool die_with_parent = false;   // PR_SET_PDEATHSIG SIGKILL: when the spawning *thread* ends
-  bool new_session = false;       // setsid
-  // Runs in the child before exec. Only for single-threaded callers (husk, husk-init): it may call anything there.
-  // An Error it throws is thrown by spawn(). Leave empty in a process with threads.
+  std::string cwd;               // empty: inherited
+  bool die_with_parent = false;  // PR_SET_PDEATHSIG SIGKILL: when the spawning *thread* ends
+  bool new_session = false;      // setsid
+  // Runs in the child before exec. Only for single-threaded callers (husk, husk-init): it may call anything
+  // there. An Error it throws is thrown by spawn(). Leave empty in a process with threads.
   std::function<void()> before_exec;
 };
 
@@ -31,8 +31,8 @@ struct Child {
   UniqueFd pidfd;
 };
 
-// fork + exec (vfork-like and async-signal-safe where there is no before_exec). Signal mask and dispositions of the
-// child are the defaults. Throws when the program cannot be executed ("exec PATH: errno").
+// fork + exec (vfork-like and async-signal-safe where there is no before_exec). Signal mask and dispositions
+// of the child are the defaults. Throws when the program cannot be executed ("exec PATH: errno").
 Child spawn(const SpawnOptions& options);
 
 // How a process ended.
@@ -49,10 +49,10 @@ ExitStatus wait_child(const Child& child, std::chrono::milliseconds timeout);
 void kill_and_reap(Child& child) noexcept;
 
 // Processes that are not our children.
-UniqueFd open_pidfd(pid_t pid);                        // throws kNotFound when there is none
+UniqueFd open_pidfd(pid_t pid);                                 // throws kNotFound when there is none
 bool wait_pidfd(int pidfd, std::chrono::milliseconds timeout);  // true when it has ended
-// Field 22 of /proc/PID/stat (clock ticks since boot): with the pid it names a process for ever. 0 if there is none,
-// or if it is a zombie.
+// Field 22 of /proc/PID/stat (clock ticks since boot): with the pid it names a process for ever. 0 if there
+// is none, or if it is a zombie.
 unsigned long long process_start_time(pid_t pid);
 
 // Blocks `signals` for this thread and returns a signalfd for them (SFD_CLOEXEC | SFD_NONBLOCK).

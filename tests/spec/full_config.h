@@ -8,7 +8,7 @@ inline constexpr const char* kFullConfig = R"({
   "process": {
     "terminal": true,
     "consoleSize": {"height": 24, "width": 80},
-    "user": {"uid": 1000, "gid": 4294967295, "umask": 18, "additionalGids": [5, 6], "username": "alice"},
+    "user": {"uid": 1000, "gid": 4294967294, "umask": 18, "additionalGids": [5, 6], "username": "alice"},
     "args": ["sh", "-c", ""],
     "env": ["PATH=/bin", "EMPTY="],
     "cwd": "/work",
@@ -51,12 +51,12 @@ inline constexpr const char* kFullConfig = R"({
                   {"allow": true, "type": "c", "major": 1, "minor": -1, "access": "rw"}],
       "memory": {"limit": 1073741824, "reservation": -1, "swap": 2147483648, "kernel": -1, "kernelTCP": -1,
                  "swappiness": 60, "disableOOMKiller": false, "useHierarchy": true, "checkBeforeUpdate": true},
-      "cpu": {"shares": 1024, "quota": -1, "period": 100000, "burst": 5, "realtimePeriod": 6,
+      "cpu": {"shares": 1024, "quota": 50000, "period": 100000, "burst": 5, "realtimePeriod": 6,
               "realtimeRuntime": 7, "idle": 1, "cpus": "0-1", "mems": "0"},
       "pids": {"limit": 0},
       "blockIO": {
         "weight": 500, "leafWeight": 300,
-        "weightDevice": [{"major": 8, "minor": 0, "weight": 65535, "leafWeight": 10}],
+        "weightDevice": [{"major": 8, "minor": 0, "weight": 1000, "leafWeight": 10}],
         "throttleReadBpsDevice": [{"major": 8, "minor": 1, "rate": 1}],
         "throttleWriteBpsDevice": [{"major": 8, "minor": 2, "rate": 2}],
         "throttleReadIOPSDevice": [{"major": 8, "minor": 3, "rate": 3}],

@@ -37,7 +37,7 @@ class Share {
   // Unmounts everything below FOLDER/CONTAINER and removes it.
   void remove(const std::string& container);
   pid_t pid() const;
-  int pidfd() const;  // readable when virtiofsd has ended
+  int pidfd() const;         // readable when virtiofsd has ended
   std::string last_words();  // of virtiofsd, as Machine::last_words
 
   static constexpr const char* kTag = "husk";
