@@ -1,5 +1,5 @@
 # husk: a runc-compatible OCI runtime that puts every container into a microVM. `make help` lists the targets.
-# SAN=1: with ASan and UBSan, SAN=thread: with TSan; each in a build folder of its own.
+# SAN=1: with ASan and UBSan, SAN=thread: with TSan, SAN=fuzz: for libFuzzer; each in a build folder of its own.
 SAN ?=
 BUILD ?= build$(SAN:%=/san-%)
 PREFIX ?= /usr/local
@@ -16,7 +16,10 @@ CXXFLAGS ?= -O2
 CXXFLAGS += -std=c++20 -Wall -Wextra -Werror -fno-plt -ffunction-sections -fdata-sections
 LDFLAGS += -Wl,--gc-sections
 ifneq ($(SAN),)
-SANITIZERS := $(if $(filter thread,$(SAN)),thread,address,undefined)
+SANITIZERS_1 := address,undefined
+SANITIZERS_thread := thread
+SANITIZERS_fuzz := fuzzer-no-link,address,undefined
+SANITIZERS := $(SANITIZERS_$(SAN))
 # -Werror is for the plain build: with sanitizers gcc 12 warns of what is not there.
 CXXFLAGS += -O1 -g1 -fsanitize=$(SANITIZERS) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-error
 LDFLAGS += -fsanitize=$(SANITIZERS)
@@ -69,7 +72,7 @@ $(BUILD)/obj/%.o: %.cc
 	@echo "  CXX $<"
 	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
 # What includes generated headers needs them before its first compile; later -MMD knows.
-$(call room,$(wire_DIRS) $(client_DIRS) $(server_DIRS) $(sandbox_DIRS) cmd/husk-agent cmd/husk-sandbox tests/agent tests/vm): | $(GEN)
+$(call room,$(wire_DIRS) $(client_DIRS) $(server_DIRS) $(sandbox_DIRS) cmd/husk-agent cmd/husk-sandbox tests/agent tests/vm tests/fuzz): | $(GEN)
 
 # --- programs --------------------------------------------------------------------------------------------------------
 # husk, husk-shim and husk-init never link gRPC: they start in milliseconds.
@@ -115,11 +118,12 @@ DEPS_RUN := qemu-system-x86 qemu-system-common
 DEPS_TEST := bats jq busybox-static docker.io podman conmon runc crun containernetworking-plugins iptables iproute2 \
   bsdextrautils bsdutils procps socat
 DEPS_LINT := clang-format clang-tidy
+DEPS_FUZZ := clang libclang-rt-14-dev
 STAMP := $(BUILD)/.deps
 
 .PHONY: deps need-deps
 deps: ## install the Debian packages that husk is built, run and tested with (root)
-	@missing=$$(for p in $(DEPS_BUILD) $(DEPS_GUEST) $(DEPS_RUN) $(DEPS_TEST) $(DEPS_LINT); do \
+	@missing=$$(for p in $(DEPS_BUILD) $(DEPS_GUEST) $(DEPS_RUN) $(DEPS_TEST) $(DEPS_LINT) $(DEPS_MORE); do \
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q '^install ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; fi
@@ -155,26 +159,40 @@ container_TEST_LIBS := container spec base
 host_TEST_LIBS := host init container linux spec base
 vm_TEST_LIBS := sandbox vm container linux spec base
 agent_TEST_LIBS := server client guest wire init linux spec base
+fuzz_TEST_LIBS := server client guest wire sandbox vm init container linux spec base
+fuzz_TEST_OBJS := $(BUILD)/obj/cmd/husk/exec_process.o $(BUILD)/obj/cmd/husk/flags.o
 TEST_EXT = $(NL_LIBS) -lseccomp -lcap -lgtest -lgtest_main -lpthread
 agent_TEST_EXT = $(shell pkg-config --libs grpc++_unsecure protobuf-lite)
+fuzz_TEST_EXT = $(agent_TEST_EXT)
 
 define unit_rule
-$(BUILD)/tests/$(1)_test: $(call room,tests/$(1)) $(call libs,$($(1)_TEST_LIBS))
+$(BUILD)/tests/$(1)_test: $(call room,tests/$(1)) $($(1)_TEST_OBJS) $(call libs,$($(1)_TEST_LIBS))
 	@mkdir -p $$(@D)
 	@echo "  LD  $$@"
-	@$$(CXX) $$(CXXFLAGS) $$(LDFLAGS) $(call room,tests/$(1)) -Wl,--start-group $(call libs,$($(1)_TEST_LIBS)) -Wl,--end-group $$($(1)_TEST_EXT) $$(TEST_EXT) -o $$@
+	@$$(CXX) $$(CXXFLAGS) $$(LDFLAGS) $(call room,tests/$(1)) $($(1)_TEST_OBJS) -Wl,--start-group $(call libs,$($(1)_TEST_LIBS)) -Wl,--end-group $$($(1)_TEST_EXT) $$(TEST_EXT) -o $$@
 endef
 $(foreach r,$(UNIT_ROOMS),$(eval $(call unit_rule,$(r))))
+
+# The same targets with libFuzzer for a main. Its words are the members and names that the decoder knows.
+FUZZ_OBJS = $(filter-out %_test.o,$(call room,tests/fuzz)) $(fuzz_TEST_OBJS)
+$(BUILD)/tests/fuzzer: $(FUZZ_OBJS) $(call libs,$(fuzz_TEST_LIBS))
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	@$(CXX) $(CXXFLAGS) $(LDFLAGS) -fsanitize=fuzzer $(FUZZ_OBJS) -Wl,--start-group $(call libs,$(fuzz_TEST_LIBS)) -Wl,--end-group $(fuzz_TEST_EXT) $(NL_LIBS) -lseccomp -lcap -lpthread -o $@
+$(BUILD)/tests/fuzz.dict: spec/names.h $(wildcard spec/fields_*.h) spec/options.cc libcontainer/linux/mount_options.cc
+	@mkdir -p $(@D)
+	@grep -oh '"[A-Za-z0-9_]\+"' $^ | sort -u > $@
 
 TOOLS := $(patsubst integration/tools/%.cc,$(BUILD)/tools/%,$(wildcard integration/tools/*.cc))
 $(BUILD)/tools/%: integration/tools/%.cc
 	@mkdir -p $(@D)
 	$(CXX) -std=c++20 -O2 -Wall -Wextra -Werror -static $< -o $@
 
-.PHONY: check check-unit check-integration check-integration-host check-includes demo bench
+.PHONY: check check-plain check-sanitized check-tsan check-unit check-integration check-integration-host check-includes fuzz fuzz-run demo bench
 # Built on all CPUs, run one after the other.
 JOBS ?= $(shell nproc)
-check: need-deps ## unit tests, then integration tests on real QEMU, Docker and Podman (root)
+check: $(if $(SAN),check-sanitized,check-plain) ## unit tests, then integration tests on real QEMU, Docker and Podman (root); SAN=1: see tests/README.md
+check-plain: need-deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(UNIT) $(TOOLS)
 	@$(MAKE) --no-print-directory kernel
 	@$(MAKE) --no-print-directory guest guest-debian
@@ -183,6 +201,24 @@ check: need-deps ## unit tests, then integration tests on real QEMU, Docker and 
 	@$(MAKE) --no-print-directory check-integration
 	@$(MAKE) --no-print-directory check-integration-host
 	@tests/summary $(BUILD)
+# With sanitizers: what needs no guest, whose agent is static and so has none. Another kernel's address randomisation than
+# gcc 12 knew confuses TSan, hence setarch.
+RUN_SANITIZED := UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 \
+  TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:history_size=4 setarch -R
+check-sanitized: need-deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(UNIT) $(TOOLS)
+	@$(MAKE) --no-print-directory kernel SAN= # the VM's own tests boot one
+	@$(RUN_SANITIZED) $(MAKE) --no-print-directory check-unit
+	@$(if $(filter thread,$(SAN)),,$(RUN_SANITIZED) $(MAKE) --no-print-directory check-integration-host)
+	@tests/summary $(BUILD)
+check-tsan: ## unit tests of what has threads, with TSan (root)
+	@$(MAKE) --no-print-directory check SAN=thread UNIT_ROOMS="agent container vm"
+fuzz: ## libFuzzer at each target of tests/fuzz: FUZZ_SECONDS=60, FUZZ="config agent", KEEP=1
+	@$(MAKE) --no-print-directory deps DEPS_MORE="$(DEPS_FUZZ)"
+	@$(MAKE) --no-print-directory fuzz-run SAN=fuzz CXX="$(filter ccache,$(CXX)) clang++"
+FUZZ_SECONDS ?= 60
+fuzz-run: $(BUILD)/tests/fuzzer $(BUILD)/tests/fuzz.dict
+	@tests/run-fuzz $(BUILD) $(FUZZ_SECONDS) $(FUZZ)
 check-includes:
 	@tests/check-includes
 check-unit: all $(UNIT)

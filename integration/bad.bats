@@ -78,6 +78,13 @@ configured() {
 END
 }
 
+@test "a path with control characters, in one line all the same" {
+    husk_only
+    new_bundle bundle '.mounts += [{type: "bind", destination: "/a\nb\u001b[2J", source: "/no/such\nfolder", options: ["rbind"]}]'
+    create_refused '/a\\x0ab\\x1b\[2J.*No such file'
+    nothing_left
+}
+
 @test "a rootfs that is missing, or a file" {
     new_bundle
     edit '.root.path = "no-such-rootfs"'

@@ -8,6 +8,7 @@
 #include "agent/client/grpc_attach_stream.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/deadlines.h"
+#include "libcontainer/base/message.h"
 #include "spec/codec.h"
 
 namespace husk {
@@ -173,7 +174,7 @@ std::vector<std::string> AgentClient::update(const std::string& id, const spec::
 
 nlohmann::json AgentClient::stats(const std::string& id) {
   agent::StatsContainerReply reply = impl_->call_container(&agent::Agent::Stub::StatsContainer, id, "");
-  json stats = json::parse(reply.stats_json(), nullptr, false);
+  json stats = parse_untrusted(reply.stats_json());
   if (!stats.is_object()) throw Error(ErrorKind::kInvalid, "the guest's stats are not a JSON object");
   return stats;
 }

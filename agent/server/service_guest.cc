@@ -1,13 +1,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "agent/guest/clock.h"
 #include "agent/guest/log.h"
 #include "agent/guest/network.h"
 #include "agent/server/border.h"
 #include "agent/server/service.h"
+#include "libcontainer/base/message.h"
 
 #ifndef HUSK_VERSION
 #define HUSK_VERSION "unknown"
@@ -60,11 +59,11 @@ grpc::Status AgentService::MountShare(grpc::ServerContext*, const agent::MountSh
 grpc::Status AgentService::ConfigureNetwork(grpc::ServerContext*,
                                             const agent::ConfigureNetworkRequest* request, agent::Empty*) {
   return at_border([&] {
-    nlohmann::json list = nlohmann::json::parse(request->interfaces_json(), nullptr, false);
+    const Json list = parse_untrusted(request->interfaces_json());
     if (!list.is_array() || list.size() > kMaxInterfaces)
       throw Error(ErrorKind::kInvalid, "interfaces: not a JSON array, or too long");
     std::vector<Interface> interfaces;
-    for (const nlohmann::json& item : list) interfaces.push_back(interface_from_json(item));
+    for (const Json& item : list) interfaces.push_back(interface_from_json(item));
     guest::configure_network(interfaces);
   });
 }

@@ -59,10 +59,12 @@ void throw_if_failed(const grpc::Status& status, const std::string& what) {
   if (status.ok()) return;
   Error error = transport_error(status);
   if (!status.error_details().empty()) {
-    // The guest is not trusted: anything that is not our JSON is a plain failure.
-    try {
-      error = error_from_json(Json::parse(status.error_details()));
-    } catch (const Json::exception&) {
+    // The guest is not trusted: anything that is not our JSON is a plain failure, and its words end in logs
+    // and on terminals.
+    const Json details = parse_untrusted(status.error_details());
+    if (details.is_object() && details.contains("error")) {
+      const Error told = error_from_json(details);
+      error = Error(told.kind(), printable(told.message(), kMaxErrorText), told.errnum());
     }
   }
   if (!what.empty()) error.add_context(what);

@@ -67,9 +67,10 @@ int call(const Args& args, Globals globals, bool& logging, bool& log_to_file) {
 
 // As runc: a line in the log; if that isn't stderr, the bare message there, which conmon hands on word for
 // word.
-int fail(const char* message, bool logging, bool log_to_file) {
+int fail(const char* what, bool logging, bool log_to_file) {
+  const std::string message = one_line(what);
   if (logging) spdlog::error("{}", message);
-  if (!logging || log_to_file) fprintf(stderr, "%s\n", message);
+  if (!logging || log_to_file) fprintf(stderr, "%s\n", message.c_str());
   return 1;
 }
 

@@ -27,6 +27,22 @@ ErrorKind kind_of(int errnum) {
   }
 }
 
+template <typename Good>
+std::string escaped(std::string_view text, Good&& good) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string out;
+  for (unsigned char c : text) {
+    if (good(c)) {
+      out += static_cast<char>(c);
+    } else {
+      out += "\\x";
+      out += kHex[c >> 4];
+      out += kHex[c & 15];
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 const char* kind_name(ErrorKind kind) {
@@ -52,19 +68,13 @@ void throw_errno(std::string_view what) {
 }
 
 std::string printable(std::string_view text, size_t max) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string out;
-  for (unsigned char c : text.substr(0, max)) {
-    if (c >= 0x20 && c < 0x7f) {
-      out += static_cast<char>(c);
-    } else {
-      out += "\\x";
-      out += kHex[c >> 4];
-      out += kHex[c & 15];
-    }
-  }
+  std::string out = escaped(text.substr(0, max), [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
   if (text.size() > max) out += "...";
   return out;
+}
+
+std::string one_line(std::string_view text) {
+  return escaped(text, [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
 }
 
 }  // namespace husk

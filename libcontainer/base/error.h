@@ -71,5 +71,7 @@ decltype(auto) with_context(std::string_view context, F&& f) {
 // A text from outside (guest, config) made safe for a log line: control characters and invalid bytes as
 // \xNN, cut at max bytes.
 std::string printable(std::string_view text, size_t max = 512);
+// A whole message made one line that moves no cursor: control characters as \xNN, all else as it is.
+std::string one_line(std::string_view text);
 
 }  // namespace husk

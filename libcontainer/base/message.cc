@@ -6,9 +6,13 @@
 
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
 
 namespace husk {
 namespace {
+
+constexpr int kMaxDepth = 64;
+constexpr int kMaxErrno = 4095;  // the kernel's
 
 void send_with_fds(int socket, std::string_view text, const std::vector<int>& fds, std::string_view what) {
   iovec iov{const_cast<char*>(text.data()), text.size()};
@@ -41,6 +45,18 @@ sockaddr_un address_at(int dir_fd, const std::string& name) {
 }
 
 }  // namespace
+
+Json parse_untrusted(std::string_view text) {
+  const auto shallow = [](int depth, Json::parse_event_t, Json&) {
+    if (depth > kMaxDepth) throw std::length_error("too deep");
+    return true;
+  };
+  try {
+    return Json::parse(text, shallow, false);
+  } catch (const std::length_error&) {
+    return Json(Json::value_t::discarded);
+  }
+}
 
 void send_message(int socket, const Json& body, const std::vector<int>& fds) {
   std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -80,7 +96,7 @@ bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout
   if (n == 0) return false;
   if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
     throw Error(ErrorKind::kInvalid, "a truncated message", EMSGSIZE);
-  out.body = Json::parse(text.data(), text.data() + n, nullptr, false);
+  out.body = parse_untrusted({text.data(), static_cast<size_t>(n)});
   if (!out.body.is_object()) throw Error(ErrorKind::kInvalid, "a message that is not a JSON object", EPROTO);
   return true;
 }
@@ -91,8 +107,16 @@ Json error_to_json(const Error& error) {
 }
 
 Error error_from_json(const Json& json) {
-  const Json& e = json.at("error");
-  return Error(kind_from_name(e.value("kind", "")), e.value("message", "unknown error"), e.value("errno", 0));
+  const Json error = json.is_object() ? json.value("error", Json()) : Json();
+  const auto text = [&](const char* name) {
+    const Json value = error.is_object() ? error.value(name, Json()) : Json();
+    return value.is_string() ? value.get<std::string>() : std::string();
+  };
+  const std::string message = text("message");
+  const Json number = error.is_object() ? error.value("errno", Json()) : Json();
+  const bool is_errno = number.is_number_integer() && number >= 0 && number <= kMaxErrno;
+  return Error(kind_from_name(text("kind")), message.empty() ? "unknown error" : message,
+               is_errno ? number.get<int>() : 0);
 }
 
 void throw_if_error(const Json& reply) {

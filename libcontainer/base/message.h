@@ -6,6 +6,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "libcontainer/base/error.h"
@@ -18,6 +19,10 @@ using Json = nlohmann::json;
 
 inline constexpr size_t kMaxMessage = 160u << 10;  // below the kernel's default socket buffer
 inline constexpr size_t kMaxMessageFds = 64;
+
+// JSON from a peer that is not trusted, or only husk's own by agreement: discarded (is_discarded()) when it
+// is no JSON or nests deeper than any of our messages, since whatever copies or prints such a value recurses.
+Json parse_untrusted(std::string_view text);
 
 struct Message {
   Json body;
@@ -32,7 +37,7 @@ bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout
 
 // {"error": {"kind", "errno", "message"}} and back.
 Json error_to_json(const Error& error);
-Error error_from_json(const Json& json);
+Error error_from_json(const Json& json);  // what is missing or of another type is left out; never throws
 // Throws the error that a reply carries, if it carries one.
 void throw_if_error(const Json& reply);
 

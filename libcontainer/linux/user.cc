@@ -52,8 +52,12 @@ std::string home_of(uid_t uid) {
   } catch (const Error&) {
     return "/";
   }
+  return home_in(text, uid);
+}
+
+std::string home_in(std::string_view passwd, uid_t uid) {
   std::string wanted = std::to_string(uid);
-  for (std::string_view line : split(text, '\n')) {
+  for (std::string_view line : split(passwd, '\n')) {
     std::vector<std::string_view> fields = split(line, ':');  // name, password, uid, gid, gecos, home, shell
     if (fields.size() >= 6 && fields[2] == wanted && !fields[5].empty()) return std::string(fields[5]);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "spec/config.h"
@@ -16,5 +17,6 @@ void apply_user(const spec::User& user);
 void become_namespace_root();
 // The home folder that this root's /etc/passwd names for uid; "/" if none.
 std::string home_of(uid_t uid);
+std::string home_in(std::string_view passwd, uid_t uid);  // the same, of a text of passwd(5)
 
 }  // namespace husk

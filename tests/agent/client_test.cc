@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "agent/client/agent_client.h"
+#include "libcontainer/base/message.h"
 #include "tests/agent/fake_agent.h"
 
 namespace husk {
@@ -44,6 +45,12 @@ TEST(Status, WithoutDetailsIsTheTransports) {
   EXPECT_EQ(kind(grpc::StatusCode::UNAVAILABLE), ErrorKind::kGuestDied);
   EXPECT_EQ(kind(grpc::StatusCode::DEADLINE_EXCEEDED), ErrorKind::kTimeout);
   EXPECT_EQ(kind(grpc::StatusCode::RESOURCE_EXHAUSTED), ErrorKind::kInternal);
+}
+
+TEST(Status, TheGuestsWordsAreQuotedForALog) {
+  const std::string details = error_to_json(Error(ErrorKind::kInternal, "a\nb\x1b[2J")).dump();
+  const grpc::Status status(grpc::StatusCode::INTERNAL, "", details);
+  EXPECT_EQ(error_of([&] { wire::throw_if_failed(status, "call"); }).message(), "call: a\\x0ab\\x1b[2J");
 }
 
 TEST(Status, BrokenDetailsAreAPlainFailure) {

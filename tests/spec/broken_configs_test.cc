@@ -1,4 +1,5 @@
-// broken_configs.txt: what is wrong with a config.json, and the sentence that it gets. To add a row, add its two lines.
+// broken_configs.txt: what is wrong with a config.json, and the sentence that it gets. To add a row, add its
+// two lines.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -37,7 +38,8 @@ std::vector<Row> read_table() {
   return rows;
 }
 
-// "text:…" is the file as it is, \xNN a byte of it; all else is a JSON merge patch (RFC 7396) on the good config.
+// "text:…" is the file as it is, \xNN a byte of it; all else is a JSON merge patch (RFC 7396) on the good
+// config.
 std::string config_of(const std::string& input) {
   constexpr std::string_view kText = "text:";
   if (!input.starts_with(kText)) {
@@ -72,7 +74,8 @@ TEST(BrokenConfigs, EachGetsItsSentence) {
   const std::vector<Row> rows = read_table();
   EXPECT_GE(rows.size(), 200u);
   for (const Row& row : rows)
-    EXPECT_EQ(sentence_of(config_of(row.input)), row.sentence) << kTable << ":" << row.line << ": " << row.input;
+    EXPECT_EQ(sentence_of(config_of(row.input)), row.sentence)
+        << kTable << ":" << row.line << ": " << row.input;
 }
 
 TEST(BrokenConfigs, NoRowTwiceAndEverySentenceOneLine) {

@@ -116,8 +116,7 @@ Json Qmp::next_message(Clock::time_point until) {
   for (;;) {
     size_t end = buffer_.find('\n');
     if (end != std::string::npos) {
-      Json message =
-          Json::parse(buffer_.begin(), buffer_.begin() + static_cast<ptrdiff_t>(end), nullptr, false);
+      Json message = parse_untrusted(std::string_view(buffer_).substr(0, end));
       buffer_.erase(0, end + 1);
       if (!message.is_object()) throw Error(ErrorKind::kInvalid, "QEMU sent what is not QMP", EPROTO);
       return message;

@@ -1,0 +1,46 @@
+#include "libcontainer/base/message.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+namespace husk {
+namespace {
+
+TEST(Message, UntrustedJsonIsShallow) {
+  const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_EQ(parse_untrusted(R"({"a": [1, {"b": null}]})").dump(), R"({"a":[1,{"b":null}]})");
+  EXPECT_FALSE(parse_untrusted(nested(60)).is_discarded());
+  EXPECT_TRUE(parse_untrusted(nested(70)).is_discarded());
+  EXPECT_TRUE(parse_untrusted(nested(1'000'000)).is_discarded());
+  EXPECT_TRUE(parse_untrusted(std::string(1'000'000, '[')).is_discarded());
+  for (const char* text : {"", "{", "{} {}", "\xff", "{\"a\": \"\xff\"}"})
+    EXPECT_TRUE(parse_untrusted(text).is_discarded()) << text;
+}
+
+TEST(Message, AnErrorSurvives) {
+  const Error error = error_from_json(error_to_json(Error(ErrorKind::kTimeout, "why", ETIMEDOUT)));
+  EXPECT_EQ(error.kind(), ErrorKind::kTimeout);
+  EXPECT_EQ(error.errnum(), ETIMEDOUT);
+  EXPECT_EQ(error.message(), "why");
+}
+
+TEST(Message, ABrokenErrorIsAnErrorAllTheSame) {
+  for (const char* text : {"[]", "null", "{}", R"({"error": null})", R"({"error": []})", R"({"error": "x"})",
+                           R"({"error": {"kind": 5, "errno": "x", "message": []}})",
+                           R"({"error": {"errno": 99999999999}})", R"({"error": {"errno": -1, "message": ""}})"}) {
+    const Error error = error_from_json(Json::parse(text));
+    EXPECT_EQ(error.kind(), ErrorKind::kInternal) << text;
+    EXPECT_EQ(error.errnum(), 0) << text;
+    EXPECT_EQ(error.message(), "unknown error") << text;
+  }
+}
+
+TEST(ErrorText, PrintableAndOneLine) {
+  EXPECT_EQ(printable("a\nb\x1b\xc3\xa4"), "a\\x0ab\\x1b\\xc3\\xa4");
+  EXPECT_EQ(printable("abcd", 3), "abc...");
+  EXPECT_EQ(one_line("a\nb\x1b\x7f\xc3\xa4"), "a\\x0ab\\x1b\\x7f\xc3\xa4");
+}
+
+}  // namespace
+}  // namespace husk

@@ -1,0 +1,158 @@
+// What peers say: the control socket's, QEMU's, the agent's messages. The guest, and so QEMU, are not trusted.
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "agent/guest/guest_config.h"
+#include "agent/server/border.h"
+#include "agent/server/service.h"
+#include "agent/wire/wire.h"
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/fd.h"
+#include "libcontainer/base/message.h"
+#include "libcontainer/linux/netlink.h"
+#include "spec/codec.h"
+#include "tests/fuzz/targets.h"
+#include "vm/qemu/qmp.h"
+#include "vm/sandbox/control.h"
+
+namespace husk::fuzz {
+namespace {
+
+// Takes the first byte off.
+unsigned take_byte(std::string_view& input) {
+  if (input.empty()) return 0;
+  const unsigned byte = static_cast<unsigned char>(input[0]);
+  input.remove_prefix(1);
+  return byte;
+}
+
+void send_raw(int socket, std::string_view text, unsigned fds) {
+  std::vector<char> control(CMSG_SPACE(sizeof(int) * std::max(fds, 1u)));
+  iovec iov{const_cast<char*>(text.data()), text.size()};
+  msghdr msg{};
+  msg.msg_iov = &iov;
+  msg.msg_iovlen = 1;
+  if (fds > 0) {
+    msg.msg_control = control.data();
+    msg.msg_controllen = control.size();
+    cmsghdr* c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int) * fds);
+    for (unsigned i = 0; i < fds; ++i) memcpy(CMSG_DATA(c) + i * sizeof socket, &socket, sizeof socket);
+  }
+  // More fds than the kernel passes, or a larger message, are not sent.
+  (void)!sendmsg(socket, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+template <typename Request>
+bool parse(std::string_view bytes, Request& request) {
+  return request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+// An RPC on a guest without containers: what it does before it finds that out.
+template <typename Request, typename Reply>
+void call(grpc::Status (AgentService::*method)(grpc::ServerContext*, const Request*, Reply*), std::string_view bytes) {
+  static auto* reaper = new guest::Reaper;  // lives as long as the process
+  static guest::Guest guest(*reaper, "/nonexistent");
+  static AgentService service(guest);
+  Request request;
+  Reply reply;
+  if (!parse(bytes, request)) return;
+  const grpc::Status status = (service.*method)(nullptr, &request, &reply);
+  if (!status.ok()) allowed_to_fail([&] { wire::throw_if_failed(status, "call"); });
+}
+
+// CreateContainer up to where it would begin to make one.
+void create_container(std::string_view bytes) {
+  agent::CreateContainerRequest request;
+  if (!parse(bytes, request)) return;
+  allowed_to_fail([&] {
+    checked_id(request.container_id());
+    spec::Config config = spec::decode_config(request.config_json());
+    guest::localize_config(config, [](const std::string&) { return 1; });
+    guest::guest_cgroup_path(config, request.container_id());
+  });
+}
+
+void interfaces(std::string_view json) {
+  const Json list = parse_untrusted(json);
+  if (!list.is_array()) return;
+  for (const Json& item : list)
+    allowed_to_fail([&] {
+      const Json once = interface_to_json(interface_from_json(item));
+      require(interface_to_json(interface_from_json(once)) == once, "an interface survives its round trip");
+    });
+}
+
+// What the guest says of a failed call.
+void failed_call(std::string_view details) {
+  const grpc::Status status(grpc::StatusCode::INTERNAL, "words", std::string(details));
+  try {
+    wire::throw_if_failed(status, "call");
+    require(false, "a failed call throws");
+  } catch (const Error& e) {
+    require(e.message() == printable(e.message(), SIZE_MAX), "the guest's words are printable");
+    require(e.message().size() < 64u << 10, "the guest's words are few");
+  }
+}
+
+}  // namespace
+
+void message(std::string_view input) {
+  const unsigned fds = take_byte(input);
+  auto pair = socket_pair(SOCK_SEQPACKET);
+  send_raw(pair.first.get(), input, fds);
+  shutdown(pair.first.get(), SHUT_WR);
+  Message message;
+  const bool got = allowed_to_fail([&] {
+    if (!receive_message(pair.second.get(), message, std::chrono::seconds(5))) throw Error(ErrorKind::kInvalid, "end");
+  });
+  if (!got) return;
+  require(message.body.is_object() && message.fds.size() == fds, "a message is an object, with all its fds");
+  allowed_to_fail([&] { throw_if_error(message.body); });
+  try {
+    const Json boot = vm::boot_to_json(vm::boot_from_json(message.body));
+    require(vm::boot_to_json(vm::boot_from_json(boot)) == boot, "a boot request survives its round trip");
+  } catch (const Json::exception&) {  // husk-sandbox's main and its handler of requests catch these
+  }
+}
+
+void qmp(std::string_view input) {
+  auto pair = socket_pair(SOCK_STREAM);
+  (void)!send(pair.first.get(), input.data(), input.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  shutdown(pair.first.get(), SHUT_WR);
+  vm::Qmp qmp(std::move(pair.second));
+  for (int i = 0; i < 3; ++i) {
+    allowed_to_fail([&] { qmp.execute("query-status", Json::object(), {}, std::chrono::seconds(5)).dump(); });
+    require(qmp.take_events().size() <= vm::Qmp::kMaxEvents, "events are bounded");
+  }
+}
+
+void agent(std::string_view input) {
+  using Service = AgentService;
+  switch (take_byte(input) % 14) {
+    case 0: return create_container(input);
+    case 1: return interfaces(input);
+    case 2: return failed_call(input);
+    case 3: return call(&Service::Hello, input);
+    case 4: return call(&Service::CreateProcess, input);
+    case 5: return call(&Service::StartProcess, input);
+    case 6: return call(&Service::SignalProcess, input);
+    case 7: return call(&Service::PauseContainer, input);
+    case 8: return call(&Service::UpdateContainer, input);
+    case 9: return call(&Service::StatsContainer, input);
+    case 10: return call(&Service::ListProcesses, input);
+    case 11: return call(&Service::RemoveContainer, input);
+    case 12: return call(&Service::ListContainers, input);
+    default: {
+      agent::AttachOutput output;
+      if (parse(input, output)) require(output.ByteSizeLong() < input.size() * 2 + 64, "a message has its size");
+    }
+  }
+}
+
+}  // namespace husk::fuzz
