@@ -34,6 +34,7 @@ Reaper::Hold::~Hold() {
 void Reaper::watch(pid_t pid, std::function<void(ExitStatus)> on_exit) {
   std::lock_guard lock(mutex_);
   watched_[pid] = std::move(on_exit);
+  wake();  // it may have ended before, and the caller's Hold may not be the last
 }
 
 void Reaper::wake() {

@@ -64,7 +64,7 @@ void throw_if_failed(const grpc::Status& status, const std::string& what) {
     const Json details = parse_untrusted(status.error_details());
     if (details.is_object() && details.contains("error")) {
       const Error told = error_from_json(details);
-      error = Error(told.kind(), printable(told.message(), kMaxErrorText), told.errnum());
+      error = Error(told.kind(), one_line(told.message().substr(0, kMaxErrorText)), told.errnum());
     }
   }
   if (!what.empty()) error.add_context(what);

@@ -34,7 +34,7 @@ TEST(Status, KeepsKindErrnoAndText) {
         [&] { wire::throw_if_failed(wire::to_status(Error(kind, "exec: \"x\": não\n", 13)), "here"); });
     EXPECT_EQ(e.kind(), kind);
     EXPECT_EQ(e.errnum(), 13);
-    EXPECT_EQ(e.message(), "here: exec: \"x\": não\n");
+    EXPECT_EQ(e.message(), "here: exec: \"x\": não\\x0a");
   }
 }
 
@@ -47,7 +47,7 @@ TEST(Status, WithoutDetailsIsTheTransports) {
   EXPECT_EQ(kind(grpc::StatusCode::RESOURCE_EXHAUSTED), ErrorKind::kInternal);
 }
 
-TEST(Status, TheGuestsWordsAreQuotedForALog) {
+TEST(Status, TheGuestsWordsAreOneLine) {
   const std::string details = error_to_json(Error(ErrorKind::kInternal, "a\nb\x1b[2J")).dump();
   const grpc::Status status(grpc::StatusCode::INTERNAL, "", details);
   EXPECT_EQ(error_of([&] { wire::throw_if_failed(status, "call"); }).message(), "call: a\\x0ab\\x1b[2J");
