@@ -33,7 +33,8 @@ struct State {
 };
 nlohmann::json encode_state(const State& state);
 
-// The config that `husk spec` writes (runc's defaults); rootless: a user namespace for uid/gid.
-Config default_config(bool rootless, uint32_t uid = 0, uint32_t gid = 0);
+// The config that `husk spec` writes (runc's defaults); rootless: a user namespace for uid/gid;
+// cgroup_v2: of the kernel that the container gets (on v1 runc makes no cgroup namespace).
+Config default_config(bool rootless, uint32_t uid = 0, uint32_t gid = 0, bool cgroup_v2 = true);
 
 }  // namespace husk::spec

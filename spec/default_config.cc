@@ -40,7 +40,7 @@ std::vector<Mount> default_mounts(bool rootless) {
   };
 }
 
-Linux default_linux(bool rootless, uint32_t uid, uint32_t gid) {
+Linux default_linux(bool rootless, uint32_t uid, uint32_t gid, bool cgroup_v2) {
   Linux linux_;
   linux_.masked_paths = {"/proc/acpi",          "/proc/asound",     "/proc/kcore",       "/proc/keys",
                          "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
@@ -48,9 +48,9 @@ Linux default_linux(bool rootless, uint32_t uid, uint32_t gid) {
   linux_.readonly_paths = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
   linux_.namespaces = {{NamespaceType::kPid, ""}};
   if (!rootless) linux_.namespaces.push_back({NamespaceType::kNetwork, ""});
-  for (const NamespaceType type :
-       {NamespaceType::kIpc, NamespaceType::kUts, NamespaceType::kMount, NamespaceType::kCgroup})
+  for (const NamespaceType type : {NamespaceType::kIpc, NamespaceType::kUts, NamespaceType::kMount})
     linux_.namespaces.push_back({type, ""});
+  if (cgroup_v2) linux_.namespaces.push_back({NamespaceType::kCgroup, ""});
   if (rootless) {
     linux_.namespaces.push_back({NamespaceType::kUser, ""});
     linux_.uid_mappings = {{0, uid, 1}};
@@ -65,14 +65,14 @@ Linux default_linux(bool rootless, uint32_t uid, uint32_t gid) {
 
 }  // namespace
 
-Config default_config(bool rootless, uint32_t uid, uint32_t gid) {
+Config default_config(bool rootless, uint32_t uid, uint32_t gid, bool cgroup_v2) {
   Config config;
   config.oci_version = kOciVersion;
   config.process = default_process();
   config.root = Root{"rootfs", true};
   config.hostname = "husk";
   config.mounts = default_mounts(rootless);
-  config.linux_ = default_linux(rootless, uid, gid);
+  config.linux_ = default_linux(rootless, uid, gid, cgroup_v2);
   return config;
 }
 

@@ -10,7 +10,8 @@ constexpr Command kCommands[] = {
     {"state", "print the state of a container as JSON", state},
     {"kill", "send a signal to a container's init process", kill},
     {"delete", "delete a container and all that belongs to it", remove},
-    {"exec", "run another process in a container", exec},
+    // As runc: any other code would be the process's.
+    {"exec", "run another process in a container", exec, 255},
     {"list", "list the containers under the root", list},
     {"ps", "list the processes in a container", ps},
     {"pause", "suspend all processes in a container", pause},

@@ -1,5 +1,6 @@
 #include <charconv>
 #include <chrono>
+#include <optional>
 
 #include "cmd/husk/commands.h"
 #include "cmd/husk/json_text.h"
@@ -24,27 +25,54 @@ std::chrono::milliseconds parse_interval(const std::string& text) {
   return std::chrono::milliseconds(number * factor);
 }
 
-void print_stats(Container& container) {
-  nlohmann::json event = {{"type", "stats"}, {"id", container.record().id}, {"data", container.stats()}};
-  print(json_text(event, -1) + "\n");
+using Event = nlohmann::ordered_json;  // in runc's order
+
+// What the OOM killer took so far.
+uint64_t oom_kills(const nlohmann::json& stats) {
+  return stats.value("/memory/raw/oom_kill"_json_pointer, uint64_t{0});
 }
+
+class EventStream {
+ public:
+  explicit EventStream(Container& container) : container_(container) {}
+
+  void print_stats() {
+    const nlohmann::json stats = container_.stats();
+    print_ooms(stats);
+    put({{"type", "stats"}, {"id", container_.record().id}, {"data", stats}});
+  }
+
+ private:
+  void print_ooms(const nlohmann::json& stats) {
+    const uint64_t kills = oom_kills(stats);
+    if (known_kills_ && kills > *known_kills_) put({{"type", "oom"}, {"id", container_.record().id}});
+    known_kills_ = kills;
+  }
+  static void put(const Event& event) { print(json_text(event, -1) + "\n"); }
+
+  Container& container_;
+  std::optional<uint64_t> known_kills_;
+};
 
 }  // namespace
 
 int events(Context& context, const Args& args) {
   std::string interval_text = "5s";
   bool stats_once = false;
-  Flags flags("husk events [options] ID", "Print a container's statistics as JSON lines until it stops.");
+  Flags flags("husk events [options] ID",
+              "Print a container's statistics, and that processes were killed for want of memory, as JSON "
+              "lines until it stops.");
   flags.text("--interval", interval_text, "time between two lines (default: 5s)")
       .flag("--stats", stats_once, "print one line and end");
   const Args words = flags.parse(args);
   check_words("events", words, 1, 1);
   const auto interval = parse_interval(interval_text);
   Container container = context.load(words[0]);
-  print_stats(container);
+  EventStream stream(container);
+  stream.print_stats();
   if (stats_once) return 0;
   const UniqueFd init = open_pidfd(container.record().init.pid);
-  while (!wait_pidfd(init.get(), interval) && container.status() != Status::kStopped) print_stats(container);
+  while (!wait_pidfd(init.get(), interval) && container.status() != Status::kStopped) stream.print_stats();
   return 0;
 }
 

@@ -48,7 +48,13 @@ Args parse_globals(const Args& args, Globals& globals, bool& version) {
   return words;
 }
 
-int call(const Args& args, Globals globals, bool& logging, bool& log_to_file) {
+// How an error is told.
+struct Failure {
+  bool logging = false, log_to_file = false;
+  int code = 1;
+};
+
+int call(const Args& args, Globals globals, Failure& failure) {
   bool version = false;
   const Args words = parse_globals(args, globals, version);
   if (version) {
@@ -56,32 +62,33 @@ int call(const Args& args, Globals globals, bool& logging, bool& log_to_file) {
     return 0;
   }
   init_log({globals.log, globals.log_format, globals.debug, ""});
-  logging = true;
-  log_to_file = !globals.log.empty() && globals.log != "/dev/stderr";
+  failure.logging = true;
+  failure.log_to_file = !globals.log.empty() && globals.log != "/dev/stderr";
   const Command* command = find_command(words[0]);
   if (!command)
     throw Error(ErrorKind::kInvalid, "no such command: " + printable(words[0], 80) + " (see husk --help)");
+  failure.code = command->error_code;
   Context context(std::move(globals));
   return command->run(context, Args(words.begin() + 1, words.end()));
 }
 
 // As runc: a line in the log; if that isn't stderr, the bare message there, which conmon hands on word for
 // word.
-int fail(const char* what, bool logging, bool log_to_file) {
+int fail(const char* what, const Failure& failure) {
   const std::string message = one_line(what);
-  if (logging) spdlog::error("{}", message);
-  if (!logging || log_to_file) fprintf(stderr, "%s\n", message.c_str());
-  return 1;
+  if (failure.logging) spdlog::error("{}", message);
+  if (!failure.logging || failure.log_to_file) fprintf(stderr, "%s\n", message.c_str());
+  return failure.code;
 }
 
 int guarded(const Args& args) {
-  bool logging = false, log_to_file = false;
+  Failure failure;
   try {
-    return call(args, {}, logging, log_to_file);
+    return call(args, {}, failure);
   } catch (const HelpShown& help) {
     return fputs(help.text.c_str(), stdout) < 0 || fflush(stdout) != 0;
   } catch (const std::exception& e) {
-    return fail(e.what(), logging, log_to_file);
+    return fail(e.what(), failure);
   }
 }
 

@@ -1,3 +1,5 @@
+#include <linux/magic.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "cmd/husk/commands.h"
@@ -7,7 +9,16 @@
 
 namespace husk::cmd {
 
-int spec_command(Context&, const Args& args) {
+namespace {
+
+bool is_cgroup_v2() {
+  struct statfs fs;
+  return statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+}  // namespace
+
+int spec_command(Context& context, const Args& args) {
   std::string bundle = ".";
   bool rootless = false;
   Flags flags("husk spec [options]", "Write a new config.json, for a shell, into the bundle.");
@@ -16,7 +27,8 @@ int spec_command(Context&, const Args& args) {
   check_words("spec", flags.parse(args), 0, 0);
   const std::string path = path_join(bundle, "config.json");
   if (path_exists(path)) throw Error(ErrorKind::kExists, "File config.json exists. Remove it first");
-  const spec::Config config = spec::default_config(rootless, geteuid(), getegid());
+  const bool cgroup_v2 = !context.new_backend().on_this_kernel() || is_cgroup_v2();
+  const spec::Config config = spec::default_config(rootless, geteuid(), getegid(), cgroup_v2);
   write_file(path, json_text(spec::encode_config(config), 4) + "\n", true, 0666);
   return 0;
 }

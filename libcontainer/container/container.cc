@@ -93,8 +93,9 @@ void Container::run_create_hooks(const spec::Hooks& hooks, pid_t pid) {
   if (hooks.prestart.empty() && hooks.create_runtime.empty() && !container_hooks) return;
   record_.init = ProcessId::of(pid);
   store_->save(record_);  // a hook may ask `husk state` for the pid
+  // The spec calls prestart hooks a part of start, so to them the container is created already.
+  run_hooks("prestart", hooks.prestart, hook_state(Status::kCreated), record_.bundle);
   const std::string state = hook_state(Status::kCreating);
-  run_hooks("prestart", hooks.prestart, state, record_.bundle);
   run_hooks("createRuntime", hooks.create_runtime, state, record_.bundle);
   if (container_hooks) run_hooks("createContainer", hooks.create_container, state, record_.bundle);
 }

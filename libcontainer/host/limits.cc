@@ -22,7 +22,7 @@ void refuse_foreign_cgroup(const Cgroup& cgroup) {
     throw Error(ErrorKind::kInvalid, "container's cgroup " + printable(cgroup.path()) +
                                          " is not empty: " + std::to_string(count) + " process(es) found");
   if (cgroup.frozen())
-    throw Error(ErrorKind::kInvalid, "container's cgroup " + printable(cgroup.path()) + " is frozen");
+    throw Error(ErrorKind::kInvalid, "container's cgroup unexpectedly frozen: " + printable(cgroup.path()));
 }
 
 void apply_limits(Cgroup& cgroup, const spec::Resources& resources) {

@@ -27,13 +27,13 @@ std::string read_memfd(int fd) {
   return text;
 }
 
+}  // namespace
+
 UniqueFd write_memfd(const std::string& data) {
   UniqueFd fd(check(memfd_create("husk", MFD_CLOEXEC), "memfd_create"));
   write_all(fd.get(), data, "writing a memfd");
   return fd;
 }
-
-}  // namespace
 
 const spec::Linux& InitRequest::linux_() const {
   static const spec::Linux kNone;
@@ -77,15 +77,13 @@ void send_pid(const InitRequest& r, pid_t pid, int pidfd) {
 }
 
 void send_ready(const InitRequest& r, int console) {
-  Json body = {
-      {"ready", true}, {"console", console >= 0}, {"seccomp", r.seccomp_is_new}, {"warnings", r.warnings}};
+  Json body = {{"ready", true},
+               {"console", console >= 0},
+               {"seccomp", static_cast<bool>(r.new_seccomp)},
+               {"warnings", r.warnings}};
   std::vector<int> fds;
   if (console >= 0) fds.push_back(console);
-  UniqueFd filter;
-  if (r.seccomp_is_new) {
-    filter = write_memfd(r.seccomp);
-    fds.push_back(filter.get());
-  }
+  if (r.new_seccomp) fds.push_back(r.new_seccomp.get());
   send_message(r.control.get(), body, fds);
 }
 

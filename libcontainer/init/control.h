@@ -23,11 +23,11 @@ struct InitRequest {
   std::string host_cgroup;  // see CreateRequest, as hold (for its on_runtime_created) and gate
   bool no_pivot = false, no_new_keyring = false, hold = false;
   UniqueFd gate;
-  int preserved = 0;            // fds 3 … 3 + preserved - 1 are the container's
-  UniqueFd target;              // exec: pidfd of the container's init
-  int join_flags = 0;           // exec: CLONE_NEW…
-  std::string seccomp;          // the compiled filter
-  bool seccomp_is_new = false;  // compiled here: the parent wants it for the next ones
+  int preserved = 0;     // fds 3 … 3 + preserved - 1 are the container's
+  UniqueFd target;       // exec: pidfd of the container's init
+  int join_flags = 0;    // exec: CLONE_NEW…
+  std::string seccomp;   // the compiled filter
+  UniqueFd new_seccomp;  // the same, where it was compiled here: the parent wants it for the next ones
   std::vector<std::string> warnings;
 
   const spec::Process& process() const { return *config.process; }
@@ -46,6 +46,8 @@ void send_ready(const InitRequest& request, int console);
 void hold_for_hooks(const InitRequest& request);
 // Waits for {"start"}, from the parent (its end ends the process) or from whoever comes to the gate.
 void wait_for_start(InitRequest& request);
+// An unnamed file with this in it.
+UniqueFd write_memfd(const std::string& data);
 void send_error(const InitRequest& request, const Error& error) noexcept;
 
 }  // namespace husk

@@ -52,7 +52,10 @@ int check_executable(const std::string& path, bool& exists) {
   exists = stat(path.c_str(), &st) == 0;
   if (!exists) return errno;
   if (S_ISDIR(st.st_mode)) return EISDIR;
-  return faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS) == 0 ? 0 : errno;
+  if (faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS) == 0) return 0;
+  // The container's filter is in force by now, and may answer a call that it doesn't know with EPERM.
+  if (errno == EPERM && access(path.c_str(), X_OK) == 0) return 0;
+  return errno;
 }
 
 // True when done; EACCES is left for a second try as the user.
@@ -75,6 +78,13 @@ void check_folder() {
                 "current working directory is outside of container mount namespace root", EPERM);
 }
 
+// Nothing of ours reaches the program: everything closes at execve but what was asked to be kept. What is
+// opened later closes anyway.
+void close_fds_on_exec(const InitRequest& r) {
+  check(syscall(SYS_close_range, kControlFd + r.preserved, ~0U, CLOSE_RANGE_CLOEXEC), "close_range");
+}
+
+// From here on only system calls that every program needs: the filter may refuse the others.
 void load_filter(const InitRequest& r) {
   if (r.linux_().seccomp) load_seccomp(r.seccomp, parse_seccomp_flags(r.linux_().seccomp->flags));
 }
@@ -91,7 +101,7 @@ std::vector<char*> c_strings(const std::vector<std::string>& in) {
 void prepare_seccomp(InitRequest& r) {
   if (!r.linux_().seccomp || !r.seccomp.empty()) return;
   r.seccomp = compile_seccomp(*r.linux_().seccomp);
-  r.seccomp_is_new = true;
+  r.new_seccomp = write_memfd(r.seccomp);
 }
 
 void apply_outer_attributes(const InitRequest& r) {
@@ -131,15 +141,20 @@ Program become_process(InitRequest& r) {
   give_stdio(p.user.uid);
   CapabilitySets sets = parse_capabilities(p.capabilities.value_or(spec::Capabilities()), r.warnings);
   apply_rlimits(p.rlimits);
+  close_fds_on_exec(r);
   // A folder that the user cannot reach may be fine for root, and the other way round: the first who can,
   // does.
+  // The filter may refuse getcwd, so that what can be looked at before it is.
   bool there = change_folder(p.cwd, false);
+  if (there) check_folder();
   if (!p.no_new_privileges) load_filter(r);  // only possible while we have CAP_SYS_ADMIN
   drop_bounding_set(sets);
   apply_user(p.user);
   apply_capabilities(sets);
-  if (!there) change_folder(p.cwd, true);
-  check_folder();
+  if (!there) {
+    change_folder(p.cwd, true);
+    check_folder();
+  }
   if (p.no_new_privileges) check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
   program.file = find_program(p.args.empty() ? "" : p.args[0], program.env);
   return program;
@@ -161,9 +176,7 @@ void execute(InitRequest& r, const Program& program) {
   const spec::Process& p = r.process();
   std::vector<char*> args = c_strings(p.args), env = c_strings(program.env);
   if (p.exec_cpu_affinity) apply_cpu_affinity(p.exec_cpu_affinity->final);
-  // Nothing of ours reaches the program: everything closes but what was asked to be kept.
   for (int i = 0; i < r.preserved; ++i) check(fcntl(kControlFd + i, F_SETFD, 0), "fcntl of a preserved fd");
-  check(syscall(SYS_close_range, kControlFd + r.preserved, ~0U, CLOSE_RANGE_CLOEXEC), "close_range");
   if (p.no_new_privileges) load_filter(r);
   execve(program.file.c_str(), args.data(), env.data());
   int err = errno;

@@ -71,11 +71,18 @@ Rule parse_rule(const spec::DeviceCgroup& d) {
   return rule;
 }
 
-// {type, major, minor} → access. With `allow` false it lists what is allowed, else what is denied.
+// {type, major, minor} → access, in the order of the rules. With `allow` false it lists what is allowed, else
+// what is denied.
 struct DeviceList {
   using Key = std::tuple<char, int64_t, int64_t>;
   bool allow = false;
-  std::map<Key, int> exceptions;
+  std::vector<std::pair<Key, int>> exceptions;
+
+  int& operator[](const Key& key) {
+    for (auto& [known, access] : exceptions)
+      if (known == key) return access;
+    return exceptions.emplace_back(key, 0).second;
+  }
 };
 
 std::string line(const DeviceList::Key& key, int access) {
@@ -101,7 +108,7 @@ void add_rule(DeviceList& list, const Rule& rule) {
     return;
   }
   if (rule.allow != list.allow) {
-    list.exceptions[{rule.type, rule.major, rule.minor}] |= rule.access;
+    list[{rule.type, rule.major, rule.minor}] |= rule.access;
     return;
   }
   for (auto it = list.exceptions.begin(); it != list.exceptions.end();) {
@@ -140,7 +147,7 @@ DeviceList parse_list(std::string_view text) {
     if (colon == row.npos) continue;
     if (fields[0] == "a") return DeviceList{true, {}};
     auto n = [](std::string_view t) { return t == "*" ? kAny : static_cast<int64_t>(cgroup::number(t)); };
-    list.exceptions[{fields[0][0], n(fields[1].substr(0, colon)), n(fields[1].substr(colon + 1))}] |=
+    list[{fields[0][0], n(fields[1].substr(0, colon)), n(fields[1].substr(colon + 1))}] |=
         parse_access(fields[2]);
   }
   return list;
@@ -297,12 +304,10 @@ std::vector<std::pair<std::string, std::string>> device_writes(const std::vector
   // An update must not take away for a moment what stays allowed: new ones first, then those no longer
   // wanted.
   for (const auto& [key, access] : target.exceptions)
-    if (int more = access & ~now.exceptions[key])
+    if (int more = access & ~now[key])
       writes.emplace_back(target.allow ? kDeny : kAllow, line(key, more));
   for (const auto& [key, access] : now.exceptions) {
-    auto wanted = target.exceptions.find(key);
-    int less = access & ~(wanted == target.exceptions.end() ? 0 : wanted->second);
-    if (less) writes.emplace_back(kDeny, line(key, less));
+    if (int less = access & ~target[key]) writes.emplace_back(kDeny, line(key, less));
   }
   return writes;
 }

@@ -92,11 +92,13 @@ Json memory_entry(uint64_t limit, uint64_t usage, uint64_t max, uint64_t failcnt
   return {{"limit", limit}, {"usage", usage}, {"max", max}, {"failcnt", failcnt}};
 }
 
-Json raw_stats(std::string_view stat) {
+// memory.stat, and beside it what the OOM killer took.
+Json raw_stats(std::string_view stat, std::string_view events) {
   Json raw = Json::object();
   for (std::string_view line : cgroup::split(stat, '\n'))
     if (size_t space = line.find(' '); space != line.npos)
       raw[std::string(line.substr(0, space))] = number(line.substr(space));
+  raw["oom_kill"] = keyed(events, "oom_kill");
   return raw;
 }
 
@@ -108,7 +110,7 @@ Json memory_v1(const Reader& memory) {
   std::string stat = memory.text("memory.stat");
   return {{"cache", keyed(stat, "total_cache")},   {"usage", entry("memory")},
           {"swap", entry("memory.memsw")},         {"kernel", entry("memory.kmem")},
-          {"kernelTCP", entry("memory.kmem.tcp")}, {"raw", raw_stats(stat)}};
+          {"kernelTCP", entry("memory.kmem.tcp")}, {"raw", raw_stats(stat, memory.text("memory.oom_control"))}};
 }
 
 // Swap is memory + swap, as v1 counts it.
@@ -125,7 +127,7 @@ Json memory_v2(const Reader& memory) {
                                 keyed(memory.text("memory.swap.events"), "max"))},
           {"kernel", memory_entry(0, keyed(stat, "kernel"), 0, 0)},
           {"kernelTCP", memory_entry(0, keyed(stat, "sock"), 0, 0)},
-          {"raw", raw_stats(stat)}};
+          {"raw", raw_stats(stat, memory.text("memory.events"))}};
 }
 
 Json io_entry(std::string_view device, std::string_view op, uint64_t value) {

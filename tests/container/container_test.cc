@@ -132,11 +132,11 @@ TEST_F(ContainerTest, HooksRunInTheirPlaces) {
                hook("poststart", "exit 3") + "," + hook("poststart2") + R"(],"poststop":[)" +
                hook("poststop", "exit 1") + "]}");
   Container c = create();
-  EXPECT_EQ("prestart creating\ncreateRuntime creating\ncreateContainer creating\n", hook_log());
+  EXPECT_EQ("prestart created\ncreateRuntime creating\ncreateContainer creating\n", hook_log());
   c.start();  // poststart's failure is a warning
   delete_container(store_, backend_, "c1", true);
   EXPECT_EQ(
-      "prestart creating\ncreateRuntime creating\ncreateContainer creating\n"
+      "prestart created\ncreateRuntime creating\ncreateContainer creating\n"
       "poststart running\npoststart2 running\npoststop stopped\n",
       hook_log());
   EXPECT_FALSE(store_.has_folder("c1"));
