@@ -4,6 +4,7 @@
 
 #include "cmd/husk/commands.h"
 #include "cmd/husk/json_text.h"
+#include "cmd/husk/ps_program.h"
 #include "cmd/husk/table.h"
 
 namespace husk::cmd {
@@ -43,9 +44,9 @@ Row row_of(const ProcessRow& p, time_t now) {
 
 int ps(Context& context, const Args& args) {
   std::string format = "table";
-  Flags flags("husk ps [options] ID [-ef]",
+  Flags flags("husk ps [options] ID [ps options]",
               "List the processes in a container: as its own kernel numbers them (table), or this host's "
-              "pids (json).");
+              "pids (json). Without a VM the host's ps(1) is run, by default as ps -ef.");
   flags.text("-f,--format", format, "table or json").stop_at_first_word();
   Args words = flags.parse(args);
   // runc takes its own flag behind the id as well; the rest would be ps(1)'s options.
@@ -55,15 +56,23 @@ int ps(Context& context, const Args& args) {
     words.insert(words.begin(), id);
   }
   check_words("ps", words, 1, SIZE_MAX);
-  if (words.size() > 2 || (words.size() == 2 && words[1] != "-ef"))
-    throw Error(ErrorKind::kUnsupported,
-                "ps: the guest's processes are listed as by ps -ef, with no other options");
   const bool json = wants_json(format);
   Container container = context.load(words[0]);
   if (json) {
     print(json_text(nlohmann::json(container.host_pids()), -1) + "\n");
     return 0;
   }
+  Args options(words.begin() + 1, words.end());
+  if (options.empty()) options = {"-ef"};
+  if (context.backend_of(words[0]).on_this_kernel()) {
+    if (const auto output = run_ps(options, container.host_pids())) {
+      print(*output);
+      return 0;
+    }
+  }
+  if (options != Args{"-ef"})
+    throw Error(ErrorKind::kUnsupported,
+                "ps: the guest's processes are listed as by ps -ef, with no other options");
   const time_t now = time(nullptr);
   std::vector<Row> rows = {{"UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"}};
   for (const ProcessRow& process : container.processes()) rows.push_back(row_of(process, now));

@@ -4,6 +4,7 @@
 
 #include "libcontainer/base/file.h"
 #include "spec/codec.h"
+#include "spec/size.h"
 #include "spec/validate.h"
 
 namespace husk::cmd {
@@ -11,7 +12,8 @@ namespace {
 
 struct UpdateFlags {
   std::string resources, cpus, mems, l3_cache, mem_bw;
-  std::optional<int64_t> memory, reservation, swap, quota, rt_runtime, pids;
+  std::optional<std::string> memory, reservation, swap;
+  std::optional<int64_t> quota, rt_runtime, pids;
   std::optional<uint64_t> period, shares, rt_period, blkio_weight;
 };
 
@@ -28,9 +30,9 @@ Args parse(UpdateFlags& f, const Args& args) {
       .optional_signed("--cpu-rt-runtime", f.rt_runtime, "microseconds")
       .text("--cpuset-cpus", f.cpus, "CPUs, 0-3,7")
       .text("--cpuset-mems", f.mems, "memory nodes")
-      .optional_signed("--memory", f.memory, "bytes, -1: no limit")
-      .optional_signed("--memory-reservation", f.reservation, "bytes")
-      .optional_signed("--memory-swap", f.swap, "bytes of memory and swap, -1: no limit")
+      .optional_text("--memory", f.memory, "bytes, or with a unit as in 50M; -1: no limit")
+      .optional_text("--memory-reservation", f.reservation, "bytes")
+      .optional_text("--memory-swap", f.swap, "bytes of memory and swap, -1: no limit")
       .optional_signed("--pids-limit", f.pids, "number of processes")
       .text("--l3-cache-schema", f.l3_cache, "(not supported)")
       .text("--mem-bw-schema", f.mem_bw, "(not supported)");
@@ -46,13 +48,18 @@ spec::Resources read_resources(const std::string& path) {
   return with_context(path, [&] { return spec::decode_resources(read_file(path)); });
 }
 
+std::optional<int64_t> size_of(const char* flag, const std::optional<std::string>& text) {
+  if (!text) return std::nullopt;
+  return with_context(flag, [&] { return spec::parse_size(*text); });
+}
+
 spec::Resources from_flags(const UpdateFlags& f) {
   spec::Resources out;
   if (f.memory || f.reservation || f.swap) {
     out.memory.emplace();
-    out.memory->limit = f.memory;
-    out.memory->reservation = f.reservation;
-    out.memory->swap = f.swap;
+    out.memory->limit = size_of("--memory", f.memory);
+    out.memory->reservation = size_of("--memory-reservation", f.reservation);
+    out.memory->swap = size_of("--memory-swap", f.swap);
   }
   if (f.shares || f.quota || f.period || f.rt_period || f.rt_runtime || !f.cpus.empty() || !f.mems.empty()) {
     out.cpu.emplace();

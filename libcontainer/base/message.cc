@@ -14,6 +14,17 @@ namespace {
 constexpr int kMaxDepth = 64;
 constexpr int kMaxErrno = 4095;  // the kernel's
 
+sockaddr_un address_at(int dir_fd, const std::string& name) {
+  sockaddr_un addr{};
+  addr.sun_family = AF_UNIX;
+  std::string path = "/proc/self/fd/" + std::to_string(dir_fd) + "/" + name;
+  if (path.size() >= sizeof addr.sun_path) throw_errno("socket " + name, ENAMETOOLONG);
+  memcpy(addr.sun_path, path.c_str(), path.size() + 1);
+  return addr;
+}
+
+}  // namespace
+
 void send_with_fds(int socket, std::string_view text, const std::vector<int>& fds, std::string_view what) {
   iovec iov{const_cast<char*>(text.data()), text.size()};
   std::vector<char> control(CMSG_SPACE(sizeof(int) * std::max<size_t>(fds.size(), 1)));
@@ -34,17 +45,6 @@ void send_with_fds(int socket, std::string_view text, const std::vector<int>& fd
   while (n < 0 && errno == EINTR);
   check(n, what);
 }
-
-sockaddr_un address_at(int dir_fd, const std::string& name) {
-  sockaddr_un addr{};
-  addr.sun_family = AF_UNIX;
-  std::string path = "/proc/self/fd/" + std::to_string(dir_fd) + "/" + name;
-  if (path.size() >= sizeof addr.sun_path) throw_errno("socket " + name, ENAMETOOLONG);
-  memcpy(addr.sun_path, path.c_str(), path.size() + 1);
-  return addr;
-}
-
-}  // namespace
 
 Json parse_untrusted(std::string_view text) {
   const auto shallow = [](int depth, Json::parse_event_t, Json&) {
@@ -138,14 +138,18 @@ UniqueFd connect_at(int dir_fd, const std::string& name, int type) {
   return fd;
 }
 
-void send_console(const std::string& socket_path, int master_fd, const std::string& name) {
+UniqueFd connect_stream(const std::string& path, const std::string& what) {
   UniqueFd fd(check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
   sockaddr_un addr{};
   addr.sun_family = AF_UNIX;
-  if (socket_path.size() >= sizeof addr.sun_path) throw_errno("console socket " + socket_path, ENAMETOOLONG);
-  memcpy(addr.sun_path, socket_path.c_str(), socket_path.size());
-  check(connect(fd.get(), reinterpret_cast<sockaddr*>(&addr), sizeof addr),
-        "connect to console socket " + socket_path);
+  if (path.size() >= sizeof addr.sun_path) throw_errno(what + " " + path, ENAMETOOLONG);
+  memcpy(addr.sun_path, path.c_str(), path.size());
+  check(connect(fd.get(), reinterpret_cast<sockaddr*>(&addr), sizeof addr), what + " " + path);
+  return fd;
+}
+
+void send_console(const std::string& socket_path, int master_fd, const std::string& name) {
+  const UniqueFd fd = connect_stream(socket_path, "connect to console socket");
   send_with_fds(fd.get(), name, {master_fd}, "sending the console's fd");
 }
 

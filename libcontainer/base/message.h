@@ -46,6 +46,11 @@ void throw_if_error(const Json& reply);
 UniqueFd listen_at(int dir_fd, const std::string& name, int type);
 UniqueFd connect_at(int dir_fd, const std::string& name, int type);
 
+// A SOCK_STREAM connection to somebody else's socket. Throws "WHAT PATH: errno".
+UniqueFd connect_stream(const std::string& path, const std::string& what);
+// One sendmsg(2). Never raises SIGPIPE. Throws "WHAT: errno".
+void send_with_fds(int socket, std::string_view text, const std::vector<int>& fds, std::string_view what);
+
 // Sends one fd with runc's console-socket protocol: a SOCK_STREAM message whose text is the pty's name.
 void send_console(const std::string& socket_path, int master_fd, const std::string& name);
 

@@ -242,12 +242,12 @@ nlohmann::json Container::stats() {
 }
 
 std::vector<ProcessRow> Container::processes() {
-  require_alive("list the processes of");
+  if (status() == Status::kStopped) return {};
   return backend_->processes(ref());
 }
 
 std::vector<pid_t> Container::host_pids() {
-  require_alive("list the processes of");
+  if (status() == Status::kStopped) return {};
   return backend_->host_pids(ref());
 }
 

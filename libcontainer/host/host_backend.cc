@@ -104,6 +104,7 @@ pid_t HostBackend::create(const CreateArgs& args) {
   refuse_foreign_cgroup(cgroup);  // before remove() could take its processes for ours
   Record record;
   record.cgroup = cgroup.path();
+  record.bundle = args.bundle;
   record.no_new_keyring = args.no_new_keyring;
   record.save(args.container.folder);
   Child init;
@@ -176,6 +177,7 @@ pid_t HostBackend::exec(const ExecArgs& args) {
   request.host_cgroup = args.cgroup.empty() ? record.cgroup : path_join(record.cgroup, args.cgroup);
   request.preserve_fds = args.preserve_fds;
   request.no_new_keyring = record.no_new_keyring;
+  request.bundle = record.bundle;
   InitProcess process = InitProcess::exec(init_program_, request, stdio_fds(args.stdio));
   Child child = process.take_child();
   try {

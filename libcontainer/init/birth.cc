@@ -15,11 +15,10 @@
 namespace husk {
 namespace {
 
-// The newborn waits for one byte; EOF means that stage 1 failed.
+// The newborn waits to be told its pid; EOF means that stage 1 failed.
 [[noreturn]] void live(InitRequest& r, UniqueFd wait, const std::function<void()>& child) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  char go;
-  if (read(wait.get(), &go, 1) != 1) _exit(1);
+  if (read(wait.get(), &r.pid, sizeof r.pid) != sizeof r.pid) _exit(1);
   wait.reset();
   try {
     child();
@@ -79,7 +78,8 @@ void give_birth(InitRequest& r, int flags, UniqueFd cgroup, const std::function<
     throw;
   }
   send_pid(r, pid, owned.get());
-  write_all(go.get(), "1", "waking the new process");
+  const std::string_view text(reinterpret_cast<const char*>(&pid), sizeof pid);
+  write_all(go.get(), text, "waking the new process");
 }
 
 }  // namespace husk

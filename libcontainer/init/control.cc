@@ -61,6 +61,7 @@ bool receive_request(InitRequest& r) {
   r.no_pivot = m.body.value("no_pivot", false);
   r.no_new_keyring = m.body.value("no_new_keyring", false);
   r.join_flags = m.body.value("join_flags", 0);
+  r.init_pid = m.body.value("init_pid", 0);
   size_t fd = 0;
   r.config = spec::decode_config(read_memfd(m.fds.at(fd++).get()));
   if (m.body.value("seccomp", false)) r.seccomp = read_memfd(m.fds.at(fd++).get());

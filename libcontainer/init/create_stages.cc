@@ -26,6 +26,7 @@
 
 #include "libcontainer/base/file.h"
 #include "libcontainer/init/birth.h"
+#include "libcontainer/init/listener.h"
 #include "libcontainer/init/process_setup.h"
 #include "libcontainer/linux/attributes.h"
 #include "libcontainer/linux/devices.h"
@@ -148,7 +149,7 @@ void warn_about_labels(InitRequest& r) {
 
   // What we become.
   Program program = become_process(r);
-  stand_at_gate(r, terminal);
+  stand_at_gate(r, terminal, program);
   run_hooks(r.config.hooks.start_container, state_text(r, "created"));
   execute(r, program);
 }
@@ -160,6 +161,7 @@ int create_stage1(InitRequest& r) {
   UniqueFd cgroup = open_cgroup(r.cgroup);
   apply_outer_attributes(r);
   join_host_cgroup(r);
+  connect_listener(r);
   std::vector<NamespaceFd> joined = open_namespaces(r.linux_().namespaces);
   join_namespaces(joined);
   if (is_new(r, NamespaceType::kTime)) make_time_namespace(r.linux_().time_offsets);

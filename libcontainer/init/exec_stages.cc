@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "libcontainer/init/birth.h"
+#include "libcontainer/init/listener.h"
 #include "libcontainer/init/process_setup.h"
 #include "libcontainer/linux/attributes.h"
 #include "libcontainer/linux/namespaces.h"
@@ -28,7 +29,7 @@ Terminal open_console(const InitRequest& r) {
   if (!r.no_new_keyring && !r.id.empty()) join_session_keyring("_ses." + r.id);
   Terminal terminal = open_console(r);
   Program program = become_process(r);
-  stand_at_gate(r, terminal);
+  stand_at_gate(r, terminal, program);
   execute(r, program);
 }
 
@@ -38,6 +39,7 @@ int exec_stage1(InitRequest& r) {
   UniqueFd cgroup = open_cgroup(r.cgroup);
   apply_outer_attributes(r);
   join_host_cgroup(r);
+  connect_listener(r);
   prepare_seccomp(r);
   join_process(r.target.get(), r.join_flags);
   r.target.reset();

@@ -183,6 +183,8 @@ int join_flags(const spec::Config& config, pid_t target) {
 spec::Config reduced(const ExecRequest& request) {
   spec::Config config;
   config.process = request.process;
+  config.oci_version = request.config.oci_version;
+  config.annotations = request.config.annotations;  // for a seccomp listener
   if (request.config.linux_) {
     spec::Linux& l = config.linux_.emplace();
     l.seccomp = request.config.linux_->seccomp;
@@ -219,6 +221,8 @@ InitProcess InitProcess::exec(InitProgram& program, const ExecRequest& request, 
                  {"id", request.id},
                  {"cgroup", request.cgroup},
                  {"host_cgroup", request.host_cgroup},
+                 {"bundle", request.bundle},
+                 {"init_pid", request.target},
                  {"no_new_keyring", request.no_new_keyring},
                  {"join_flags", join_flags(request.config, request.target)}},
                 reduced(request), target.get());

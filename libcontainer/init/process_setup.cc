@@ -11,6 +11,7 @@
 #include <climits>
 #include <cstring>
 
+#include "libcontainer/init/listener.h"
 #include "libcontainer/linux/attributes.h"
 #include "libcontainer/linux/capabilities.h"
 #include "libcontainer/linux/rlimits.h"
@@ -78,15 +79,25 @@ void check_folder() {
                 "current working directory is outside of container mount namespace root", EPERM);
 }
 
-// Nothing of ours reaches the program: everything closes at execve but what was asked to be kept. What is
-// opened later closes anyway.
-void close_fds_on_exec(const InitRequest& r) {
-  check(syscall(SYS_close_range, kControlFd + r.preserved, ~0U, CLOSE_RANGE_CLOEXEC), "close_range");
+// Nothing of ours, and nothing that is preserved for the program, reaches a hook. What is opened later closes
+// anyway.
+void close_fds_on_exec() {
+  check(syscall(SYS_close_range, kControlFd, ~0U, CLOSE_RANGE_CLOEXEC), "close_range");
 }
 
 // From here on only system calls that every program needs: the filter may refuse the others.
-void load_filter(const InitRequest& r) {
-  if (r.linux_().seccomp) load_seccomp(r.seccomp, parse_seccomp_flags(r.linux_().seccomp->flags));
+void load_filter(InitRequest& r) {
+  if (!r.linux_().seccomp) return;
+  const unsigned flags = parse_seccomp_flags(r.linux_().seccomp->flags);
+  if (!r.listener) return load_seccomp(r.seccomp, flags);
+  prepare_listener(r);
+  hand_over(r, load_seccomp_with_listener(r.seccomp, flags));
+}
+
+// Before the capabilities go, without no_new_privs: CAP_SYS_ADMIN is needed. With it the filter can come as late
+// as possible, but that its listener's agent should not be kept waiting until the start.
+bool loads_filter_early(const InitRequest& r) {
+  return !r.process().no_new_privileges || r.listener;
 }
 
 std::vector<char*> c_strings(const std::vector<std::string>& in) {
@@ -100,7 +111,7 @@ std::vector<char*> c_strings(const std::vector<std::string>& in) {
 
 void prepare_seccomp(InitRequest& r) {
   if (!r.linux_().seccomp || !r.seccomp.empty()) return;
-  r.seccomp = compile_seccomp(*r.linux_().seccomp);
+  r.seccomp = compile_seccomp(*r.linux_().seccomp, static_cast<bool>(r.listener));
   r.new_seccomp = write_memfd(r.seccomp);
 }
 
@@ -141,13 +152,14 @@ Program become_process(InitRequest& r) {
   give_stdio(p.user.uid);
   CapabilitySets sets = parse_capabilities(p.capabilities.value_or(spec::Capabilities()), r.warnings);
   apply_rlimits(p.rlimits);
-  close_fds_on_exec(r);
+  close_fds_on_exec();
   // A folder that the user cannot reach may be fine for root, and the other way round: the first who can,
   // does.
   // The filter may refuse getcwd, so that what can be looked at before it is.
   bool there = change_folder(p.cwd, false);
   if (there) check_folder();
-  if (!p.no_new_privileges) load_filter(r);  // only possible while we have CAP_SYS_ADMIN
+  const bool early = loads_filter_early(r);
+  if (early) load_filter(r);
   drop_bounding_set(sets);
   apply_user(p.user);
   apply_capabilities(sets);
@@ -157,10 +169,11 @@ Program become_process(InitRequest& r) {
   }
   if (p.no_new_privileges) check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
   program.file = find_program(p.args.empty() ? "" : p.args[0], program.env);
+  program.filtered = early;
   return program;
 }
 
-void stand_at_gate(InitRequest& r, const Terminal& terminal) {
+void stand_at_gate(InitRequest& r, const Terminal& terminal, const Program& program) {
   // As pid 1 of a pid namespace the default action of a signal would be nothing at all; a `kill` of a created
   // container has to end it. execve(2) sets them back.
   for (int s : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGABRT, SIGALRM})
@@ -170,6 +183,7 @@ void stand_at_gate(InitRequest& r, const Terminal& terminal) {
   check(prctl(PR_SET_PDEATHSIG, 0), "PR_SET_PDEATHSIG");
   send_ready(r, terminal.master.get());
   wait_for_start(r);
+  if (!program.filtered) load_filter(r);
 }
 
 void execute(InitRequest& r, const Program& program) {
@@ -177,7 +191,6 @@ void execute(InitRequest& r, const Program& program) {
   std::vector<char*> args = c_strings(p.args), env = c_strings(program.env);
   if (p.exec_cpu_affinity) apply_cpu_affinity(p.exec_cpu_affinity->final);
   for (int i = 0; i < r.preserved; ++i) check(fcntl(kControlFd + i, F_SETFD, 0), "fcntl of a preserved fd");
-  if (p.no_new_privileges) load_filter(r);
   execve(program.file.c_str(), args.data(), env.data());
   int err = errno;
   std::string why = err == EACCES   ? "permission denied"

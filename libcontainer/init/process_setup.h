@@ -18,13 +18,15 @@ void apply_outer_attributes(const InitRequest& request);
 struct Program {
   std::string file;
   std::vector<std::string> env;
+  bool filtered = false;  // its filter is loaded
 };
 Program become_process(InitRequest& request);
 
-// The gate: "ready", then waits for "start".
-void stand_at_gate(InitRequest& request, const Terminal& terminal);
+// The gate: "ready", then waits for "start"; then the filter, where no_new_privs lets it come this late: the
+// start's hooks run under it, too.
+void stand_at_gate(InitRequest& request, const Terminal& terminal, const Program& program);
 
-// The filter (where no_new_privs lets it come this late), CPUs, fds, execve. Throws when execve fails.
+// CPUs, fds, execve. Throws when execve fails.
 [[noreturn]] void execute(InitRequest& request, const Program& program);
 
 // runc's words, which engines turn into exit codes 126 and 127.

@@ -1,6 +1,7 @@
 #include "libcontainer/linux/hooks.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -33,7 +34,6 @@ std::vector<char*> c_strings(const std::vector<std::string>& in) {
   dup2(in, 0);
   dup2(out, 1);
   dup2(out, 2);
-  syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
   execve(hook.path.c_str(), c_strings(args).data(), c_strings(hook.env).data());
   int err = errno;
   (void)!write(report, &err, sizeof err);
@@ -68,18 +68,34 @@ bool serve(const Child& child, UniqueFd in, UniqueFd out, std::string_view state
   }
 }
 
+// By the oldest call that there is for both: a container's filter may refuse clone3 and pidfd_open.
+Child fork_with_pidfd() {
+  int pidfd = -1;
+  Child child;
+  child.pid = static_cast<pid_t>(
+      check(syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, nullptr), "clone"));
+  if (child.pid > 0) child.pidfd = UniqueFd(pidfd);
+  return child;
+}
+
+// "signal: bad system call", in the words that Go has for it.
+std::string signal_text(int number) {
+  const char* name = strsignal(number);
+  std::string text = name ? name : std::to_string(number);
+  text[0] = static_cast<char>(tolower(static_cast<unsigned char>(text[0])));
+  return "signal: " + text;
+}
+
 void run_hook(const spec::Hook& hook, const std::string& state) {
   auto [in_read, in_write] = make_pipe();
   auto [out_read, out_write] = make_pipe();
   auto [report_read, report_write] = make_pipe();
   set_nonblocking(in_write.get(), true);
-  Child child;
-  child.pid = check(fork(), "fork");
+  Child child = fork_with_pidfd();
   if (child.pid == 0) become_hook(hook, in_read.get(), out_write.get(), report_write.get());
   in_read.reset();
   out_write.reset();
   report_write.reset();
-  child.pidfd = open_pidfd(child.pid);
   int err = 0;
   if (read(report_read.get(), &err, sizeof err) == static_cast<ssize_t>(sizeof err)) {
     kill_and_reap(child);
@@ -94,8 +110,7 @@ void run_hook(const spec::Hook& hook, const std::string& state) {
   }
   ExitStatus end = wait_child(child, std::chrono::milliseconds(-1));
   if (end.code == 0 && end.signal == 0) return;
-  std::string how =
-      end.signal ? "signal " + std::to_string(end.signal) : "exit status " + std::to_string(end.code);
+  std::string how = end.signal ? signal_text(end.signal) : "exit status " + std::to_string(end.code);
   throw Error(ErrorKind::kInternal, how + ", output: " + printable(output, kKeptOutput));
 }
 
@@ -104,7 +119,7 @@ void run_hook(const spec::Hook& hook, const std::string& state) {
 void run_hooks(const std::vector<spec::Hook>& hooks, const std::string& state) {
   auto old = signal(SIGPIPE, SIG_IGN);  // a hook that does not read its state is no error
   for (size_t i = 0; i < hooks.size(); ++i)
-    with_context("running hook #" + std::to_string(i) + " " + printable(hooks[i].path),
+    with_context("error running hook #" + std::to_string(i) + " " + printable(hooks[i].path),
                  [&] { run_hook(hooks[i], state); });
   signal(SIGPIPE, old);
 }

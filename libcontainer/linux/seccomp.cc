@@ -20,6 +20,8 @@
 namespace husk {
 namespace {
 
+constexpr unsigned kWaitKillable = 1U << 5;  // SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, newer than our headers
+
 // libseccomp returns -errno.
 void check_lib(int result, const std::string& what) {
   if (result < 0) throw_errno("seccomp: " + what, -result);
@@ -33,9 +35,7 @@ uint32_t parse_action(const std::string& name, uint32_t errno_ret) {
   if (name == "SCMP_ACT_TRAP") return SCMP_ACT_TRAP;
   if (name == "SCMP_ACT_TRACE") return SCMP_ACT_TRACE(errno_ret & 0xffff);
   if (name == "SCMP_ACT_LOG") return SCMP_ACT_LOG;
-  if (name == "SCMP_ACT_NOTIFY")
-    throw Error(ErrorKind::kUnsupported,
-                "seccomp: SCMP_ACT_NOTIFY is not supported: no listener can see a guest's calls");
+  if (name == "SCMP_ACT_NOTIFY") return SCMP_ACT_NOTIFY;
   throw Error(ErrorKind::kInvalid, "seccomp: unknown action \"" + printable(name, 64) + "\"");
 }
 
@@ -86,6 +86,17 @@ struct Call {
   bool alternatives;  // two conditions on one argument: libseccomp cannot AND them, and every runtime takes
                       // any
 };
+
+// The call that hands the listener over is made under the filter: who would have to answer it is not there yet.
+void check_notify(const spec::Seccomp& profile, bool listener) {
+  if (uses_listener(profile) && !listener)
+    throw Error(ErrorKind::kUnsupported,
+                "seccomp: SCMP_ACT_NOTIFY is not supported: no listener can see a guest's calls");
+  for (const spec::SeccompSyscall& call : profile.syscalls)
+    for (const std::string& name : call.names)
+      if (call.action == "SCMP_ACT_NOTIFY" && name == "sendmsg")
+        throw Error(ErrorKind::kUnsupported, "seccomp: SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall");
+}
 
 Call parse_call(const spec::SeccompSyscall& call, uint32_t default_errno) {
   Call out{&call.names, parse_action(call.action, call.errno_ret.value_or(default_errno)), {}, false};
@@ -220,10 +231,13 @@ std::string compile_with_libseccomp(const spec::Seccomp& profile, const std::vec
 
 }  // namespace
 
-std::string compile_seccomp(const spec::Seccomp& profile) {
-  if (!profile.listener_path.empty())
-    throw Error(ErrorKind::kUnsupported,
-                "seccomp: listenerPath is not supported: no listener can see a guest's calls");
+bool uses_listener(const spec::Seccomp& profile) {
+  return std::any_of(profile.syscalls.begin(), profile.syscalls.end(),
+                     [](const spec::SeccompSyscall& call) { return call.action == "SCMP_ACT_NOTIFY"; });
+}
+
+std::string compile_seccomp(const spec::Seccomp& profile, bool listener) {
+  check_notify(profile, listener);
   uint32_t errno_ret = profile.default_errno_ret.value_or(EPERM);
   uint32_t action = parse_action(profile.default_action, errno_ret);
   std::vector<Call> calls;
@@ -242,18 +256,35 @@ unsigned parse_seccomp_flags(const std::vector<std::string>& flags) {
       out |= SECCOMP_FILTER_FLAG_LOG;
     } else if (flag == "SECCOMP_FILTER_FLAG_SPEC_ALLOW") {
       out |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-    } else if (flag != "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") {  // that one is about listeners only
+    } else if (flag == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") {
+      out |= kWaitKillable;
+    } else {
       throw Error(ErrorKind::kInvalid, "seccomp: unknown flag \"" + printable(flag, 64) + "\"");
     }
   }
   return out;
 }
 
-void load_seccomp(const std::string& program, unsigned flags) {
+namespace {
+
+int load(const std::string& program, unsigned flags) {
   sock_fprog prog{};
   prog.len = static_cast<unsigned short>(program.size() / sizeof(sock_filter));
   prog.filter = reinterpret_cast<sock_filter*>(const_cast<char*>(program.data()));
-  check(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog), "loading the seccomp filter");
+  return static_cast<int>(
+      check(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog), "loading the seccomp filter"));
+}
+
+}  // namespace
+
+void load_seccomp(const std::string& program, unsigned flags) {
+  load(program, flags & ~kWaitKillable);  // only valid with a listener
+}
+
+UniqueFd load_seccomp_with_listener(const std::string& program, unsigned flags) {
+  // Alone in its process there is nobody to synchronize with, and the kernel takes not both.
+  flags &= ~static_cast<unsigned>(SECCOMP_FILTER_FLAG_TSYNC);
+  return UniqueFd(load(program, flags | SECCOMP_FILTER_FLAG_NEW_LISTENER));
 }
 
 }  // namespace husk

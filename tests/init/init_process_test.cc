@@ -357,10 +357,10 @@ TEST_F(InitProcessTest, StartContainerHooksGetTheState) {
   EXPECT_TRUE(contains(text, "\"pid\":1")) << text;
   EXPECT_TRUE(contains(text, "env\n")) << text;
   r.config.hooks.start_container[0].args[2] = "echo no; exit 3";
-  EXPECT_EQ(failure(r), "running hook #0 /bin/sh: exit status 3, output: no\\x0a");
+  EXPECT_EQ(failure(r), "error running hook #0 /bin/sh: exit status 3, output: no\\x0a");
   r.config.hooks.start_container[0].args[2] = "sleep 10";
   r.config.hooks.start_container[0].timeout = 1;
-  EXPECT_EQ(failure(r), "running hook #0 /bin/sh: no end after 1 s");
+  EXPECT_EQ(failure(r), "error running hook #0 /bin/sh: no end after 1 s");
 }
 
 TEST_F(InitProcessTest, UserNamespace) {
