@@ -1,13 +1,13 @@
 # Bad input, creates that fail, processes of husk's that are killed: one clear line, exit code 1, nothing lost and nothing left.
 load helpers
 
-# refused REGEX WORD...: the command fails with exit code 1, one line on stderr that matches, and the same in the JSON log.
+# refused REGEX WORD...: the command fails with exit code 1 (exec: 255), one line on stderr that matches, and the same in the JSON log.
 refused() {
     local regex=$1
     shift
     rm -f "$T/log.json"
     try husk --log "$T/log.json" --log-format json "$@" </dev/null
-    is "exit code of $*" "$status" 1
+    is "exit code of $*" "$status" "$([[ $1 == exec ]] && echo 255 || echo 1)"
     like "error of $*" "$err" "$regex"
     is "stdout of $*" "$out" ""
     # runc hands a hook's lines on as they are.

@@ -143,7 +143,7 @@ load helpers
     try husk exec "$ID" sh -c 'kill -9 $$'
     is "exit code of a killed one" "$status" 137
     try husk exec "$ID" no-such-program
-    [[ $status -ne 0 ]]
+    is "exit code of what is no program's" "$status" 255
     like "error" "$err" 'executable file not found'
     ok husk exec "$ID" cat < <(printf 'through stdin')
     is "stdout" "$out" 'through stdin'
@@ -207,6 +207,16 @@ load helpers
     ok husk list --format json
     is "json" "$(jq -r '.[] | "\(.id) \(.status)"' <<<"$out")" "$ID running"$'\n'"${ID}b created"
     ok husk delete "${ID}b"
+    if [[ ${HUSK_FLAGS:-} == *--vm=none* ]] || ! is_husk; then
+        ok husk ps "$ID" -o pid,args
+        like "options of ps's own" "$out" '^ *PID COMMAND'
+        like "table" "$out" "^ *$(cat "$T/pid") sleep 1000"
+        is "lines" "$(wc -l <<<"$out")" 2
+    fi
+    ok husk kill "$ID" KILL
+    until_ok "stopped" [ "$(state_field "$ID" status)" = stopped ]
+    ok husk ps "$ID"
+    like "nothing runs" "$out" '^UID [^0-9]*$'
     ok husk delete --force "$ID"
     ok husk list -q
     is "nothing listed" "$out" ""
@@ -428,6 +438,20 @@ load helpers
     shell 'head -c 100m /dev/zero | tail; echo "survived $?"; exit 0'
     try husk run --bundle "$BUNDLE" "$ID" </dev/null
     unlike "output" "$out" 'survived 0'
+    nothing_left
+}
+
+@test "events: the OOM killer's work is told of" {
+    sleeper
+    edit '.linux.resources.memory = {limit: 33554432, swap: 33554432}'
+    running
+    husk events --interval 1s "$ID" >"$T/events" 3>&- &
+    local events=$!
+    until_ok "statistics" grep -q '"type":"stats"' "$T/events"
+    try husk exec "$ID" sh -c 'head -c 100m /dev/zero | tail'
+    until_ok "the event" grep -qxF '{"type":"oom","id":"'"$ID"'"}' "$T/events"
+    ok husk delete --force "$ID"
+    wait "$events"
     nothing_left
 }
 

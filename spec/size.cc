@@ -16,7 +16,8 @@ int power_of_1024(std::string_view unit) {
   const size_t power = kUnits.find(static_cast<char>(tolower(static_cast<unsigned char>(unit[0]))));
   if (power == kUnits.npos) return -1;
   unit.remove_prefix(1);
-  const bool plain = unit.empty() || (power > 0 && (unit == "b" || unit == "B" || unit == "iB" || unit == "ib"));
+  const bool plain =
+      unit.empty() || (power > 0 && (unit == "b" || unit == "B" || unit == "iB" || unit == "ib"));
   return plain ? static_cast<int>(power) : -1;
 }
 
@@ -32,7 +33,8 @@ int64_t parse_size(const std::string& text) {
   for (int i = 0; i < power; ++i) number *= 1024;
   // Doubles are exact up to 2^53; nobody has so much memory.
   if (power < 0 || number > 9e15 || number < -9e15 || (number < 0 && power > 0))
-    throw Error(ErrorKind::kInvalid, "expected a size like 1048576 or 50M, got \"" + printable(text, 80) + "\"");
+    throw Error(ErrorKind::kInvalid,
+                "expected a size like 1048576 or 50M, got \"" + printable(text, 80) + "\"");
   return static_cast<int64_t>(number);
 }
 

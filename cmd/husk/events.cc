@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <optional>
@@ -27,6 +28,9 @@ std::chrono::milliseconds parse_interval(const std::string& text) {
 
 using Event = nlohmann::ordered_json;  // in runc's order
 
+constexpr std::chrono::milliseconds kOomInterval =
+    std::chrono::seconds(1);  // or shorter, as --interval has it
+
 // What the OOM killer took so far.
 uint64_t oom_kills(const nlohmann::json& stats) {
   return stats.value("/memory/raw/oom_kill"_json_pointer, uint64_t{0});
@@ -36,10 +40,10 @@ class EventStream {
  public:
   explicit EventStream(Container& container) : container_(container) {}
 
-  void print_stats() {
+  void look(bool print_stats) {
     const nlohmann::json stats = container_.stats();
     print_ooms(stats);
-    put({{"type", "stats"}, {"id", container_.record().id}, {"data", stats}});
+    if (print_stats) put({{"type", "stats"}, {"id", container_.record().id}, {"data", stats}});
   }
 
  private:
@@ -69,10 +73,16 @@ int events(Context& context, const Args& args) {
   const auto interval = parse_interval(interval_text);
   Container container = context.load(words[0]);
   EventStream stream(container);
-  stream.print_stats();
+  stream.look(true);
   if (stats_once) return 0;
   const UniqueFd init = open_pidfd(container.record().init.pid);
-  while (!wait_pidfd(init.get(), interval) && container.status() != Status::kStopped) stream.print_stats();
+  auto since_stats = std::chrono::milliseconds(0);
+  const auto step = std::min(interval, kOomInterval);
+  while (!wait_pidfd(init.get(), step) && container.status() != Status::kStopped) {
+    const bool due = (since_stats += step) >= interval;
+    if (due) since_stats = {};
+    stream.look(due);
+  }
   return 0;
 }
 

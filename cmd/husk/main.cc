@@ -66,7 +66,8 @@ int call(const Args& args, Globals globals, Failure& failure) {
   failure.log_to_file = !globals.log.empty() && globals.log != "/dev/stderr";
   const Command* command = find_command(words[0]);
   if (!command)
-    throw Error(ErrorKind::kInvalid, "No help topic for '" + printable(words[0], 80) + "': no such command (see husk --help)");
+    throw Error(ErrorKind::kInvalid,
+                "No help topic for '" + printable(words[0], 80) + "': no such command (see husk --help)");
   failure.code = command->error_code;
   Context context(std::move(globals));
   return command->run(context, Args(words.begin() + 1, words.end()));

@@ -14,8 +14,11 @@ constexpr const char* kFile = "host.json";
 }  // namespace
 
 void Record::save(const std::string& folder) const {
-  const nlohmann::json json = {
-      {"cgroup", cgroup}, {"bundle", bundle}, {"pid", pid}, {"start", start}, {"no_new_keyring", no_new_keyring}};
+  const nlohmann::json json = {{"cgroup", cgroup},
+                               {"bundle", bundle},
+                               {"pid", pid},
+                               {"start", start},
+                               {"no_new_keyring", no_new_keyring}};
   write_file_atomic(path_join(folder, kFile), json.dump());
 }
 

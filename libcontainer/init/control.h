@@ -28,7 +28,7 @@ struct InitRequest {
   int join_flags = 0;    // exec: CLONE_NEW…
   std::string seccomp;   // the compiled filter
   UniqueFd new_seccomp;  // the same, where it was compiled here: the parent wants it for the next ones
-  UniqueFd listener;            // the connection to the agent that answers calls, and what it is told
+  UniqueFd listener;     // the connection to the agent that answers calls, and what it is told
   std::string listener_state;
   pid_t pid = 0;       // stage 2's, as the parent sees it
   pid_t init_pid = 0;  // exec: the container's init

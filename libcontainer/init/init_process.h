@@ -49,7 +49,7 @@ struct ExecRequest {
   std::string cgroup;  // as above
   std::string host_cgroup;
   std::vector<int> preserve_fds;
-  std::string id;  // the container's: its session keyring is joined; empty: none is
+  std::string id;      // the container's: its session keyring is joined; empty: none is
   std::string bundle;  // for the state that a seccomp listener gets
   bool no_new_keyring = false;
 };

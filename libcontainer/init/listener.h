@@ -1,5 +1,5 @@
-// Who answers the calls that a filter sends to a listener: on the host an agent of the engine's behind a socket,
-// listenerPath (runtime-spec, config-linux.md, "containerProcessState"). Internal to this folder.
+// Who answers the calls that a filter sends to a listener: on the host an agent of the engine's behind a
+// socket, listenerPath (runtime-spec, config-linux.md, "containerProcessState"). Internal to this folder.
 #pragma once
 
 #include "libcontainer/init/control.h"

@@ -94,8 +94,8 @@ void load_filter(InitRequest& r) {
   hand_over(r, load_seccomp_with_listener(r.seccomp, flags));
 }
 
-// Before the capabilities go, without no_new_privs: CAP_SYS_ADMIN is needed. With it the filter can come as late
-// as possible, but that its listener's agent should not be kept waiting until the start.
+// Before the capabilities go, without no_new_privs: CAP_SYS_ADMIN is needed. With it the filter can come as
+// late as possible, but that its listener's agent should not be kept waiting until the start.
 bool loads_filter_early(const InitRequest& r) {
   return !r.process().no_new_privileges || r.listener;
 }

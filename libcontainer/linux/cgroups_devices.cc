@@ -304,8 +304,7 @@ std::vector<std::pair<std::string, std::string>> device_writes(const std::vector
   // An update must not take away for a moment what stays allowed: new ones first, then those no longer
   // wanted.
   for (const auto& [key, access] : target.exceptions)
-    if (int more = access & ~now[key])
-      writes.emplace_back(target.allow ? kDeny : kAllow, line(key, more));
+    if (int more = access & ~now[key]) writes.emplace_back(target.allow ? kDeny : kAllow, line(key, more));
   for (const auto& [key, access] : now.exceptions) {
     if (int less = access & ~target[key]) writes.emplace_back(kDeny, line(key, less));
   }

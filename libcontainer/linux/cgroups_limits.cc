@@ -47,10 +47,12 @@ void limit_rdma(Controls& c, const std::map<std::string, spec::RdmaLimit>& limit
 void limit_unified(const CgroupHierarchy* h, const std::map<std::string, std::string>& values) {
   for (const auto& [key, value] : values) {
     check_name(key, "linux.resources.unified: key");
-    if (!h) throw Error(ErrorKind::kUnsupported, "invalid configuration: linux.resources.unified needs cgroup v2");
+    if (!h)
+      throw Error(ErrorKind::kUnsupported, "invalid configuration: linux.resources.unified needs cgroup v2");
     if (!cgroup::write_control(h->folder, key, value))
       throw Error(ErrorKind::kUnsupported,
-                  "invalid configuration: linux.resources.unified: " + key + ": its controller is not available in " + h->folder,
+                  "invalid configuration: linux.resources.unified: " + key +
+                      ": its controller is not available in " + h->folder,
                   ENOENT);
   }
 }

@@ -108,9 +108,10 @@ Json memory_v1(const Reader& memory) {
                         memory.value(prefix + ".max_usage_in_bytes"), memory.value(prefix + ".failcnt"));
   };
   std::string stat = memory.text("memory.stat");
-  return {{"cache", keyed(stat, "total_cache")},   {"usage", entry("memory")},
-          {"swap", entry("memory.memsw")},         {"kernel", entry("memory.kmem")},
-          {"kernelTCP", entry("memory.kmem.tcp")}, {"raw", raw_stats(stat, memory.text("memory.oom_control"))}};
+  return {
+      {"cache", keyed(stat, "total_cache")},   {"usage", entry("memory")},
+      {"swap", entry("memory.memsw")},         {"kernel", entry("memory.kmem")},
+      {"kernelTCP", entry("memory.kmem.tcp")}, {"raw", raw_stats(stat, memory.text("memory.oom_control"))}};
 }
 
 // Swap is memory + swap, as v1 counts it.

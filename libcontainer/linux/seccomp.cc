@@ -87,7 +87,8 @@ struct Call {
                       // any
 };
 
-// The call that hands the listener over is made under the filter: who would have to answer it is not there yet.
+// The call that hands the listener over is made under the filter: who would have to answer it is not there
+// yet.
 void check_notify(const spec::Seccomp& profile, bool listener) {
   if (uses_listener(profile) && !listener)
     throw Error(ErrorKind::kUnsupported,
@@ -95,7 +96,8 @@ void check_notify(const spec::Seccomp& profile, bool listener) {
   for (const spec::SeccompSyscall& call : profile.syscalls)
     for (const std::string& name : call.names)
       if (call.action == "SCMP_ACT_NOTIFY" && name == "sendmsg")
-        throw Error(ErrorKind::kUnsupported, "seccomp: SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall");
+        throw Error(ErrorKind::kUnsupported,
+                    "seccomp: SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall");
 }
 
 Call parse_call(const spec::SeccompSyscall& call, uint32_t default_errno) {

@@ -146,6 +146,36 @@ TEST_F(InitProcessTest, AppliesNoNewPrivilegesAndSeccomp) {
   }
 }
 
+// Profiles that are older than these calls, or that mean to forbid them, are no obstacle to a start.
+TEST_F(InitProcessTest, NeedsNoNewCallsUnderTheFilter) {
+  for (bool nnp : {false, true}) {
+    CreateRequest r = request({"/bin/true"});
+    r.config.process->no_new_privileges = nnp;
+    spec::Seccomp& s = r.config.linux_->seccomp.emplace();
+    s.default_action = "SCMP_ACT_ALLOW";
+    s.syscalls.push_back({{"close_range", "faccessat2", "getcwd", "pidfd_open", "clone3", "memfd_create"},
+                          "SCMP_ACT_ERRNO",
+                          {},
+                          {}});
+    r.config.hooks.start_container.emplace_back().path = "/bin/true";
+    EXPECT_EQ(run(r).exit.code, 0);
+  }
+}
+
+TEST_F(InitProcessTest, StartContainerHooksRunUnderTheFilter) {
+  for (bool nnp : {false, true}) {
+    CreateRequest r = request({"true"});
+    r.config.process->no_new_privileges = nnp;
+    spec::Seccomp& s = r.config.linux_->seccomp.emplace();
+    s.default_action = "SCMP_ACT_ALLOW";
+    s.syscalls.push_back({{"mkdir", "mkdirat"}, "SCMP_ACT_KILL_PROCESS", {}, {}});
+    spec::Hook& hook = r.config.hooks.start_container.emplace_back();
+    hook.path = "/bin/sh";
+    hook.args = {"sh", "-c", "exec mkdir /tmp/x"};
+    EXPECT_TRUE(contains(failure(r), "error running hook #0 /bin/sh: signal: bad system call")) << failure(r);
+  }
+}
+
 TEST_F(InitProcessTest, RefusesSeccompNotify) {
   CreateRequest r = request({"true"});
   spec::Seccomp& s = r.config.linux_->seccomp.emplace();

@@ -597,6 +597,9 @@ TEST(CgroupDevices, V1Writes) {
             (Writes{{"devices.allow", "a"}, {"devices.deny", "b 8:* w"}}));
   EXPECT_EQ(cgroup::device_writes({deny_all[0], {true, "a", 8, 1, "r"}}, ""),
             (Writes{{"devices.allow", "b 8:1 r"}, {"devices.allow", "c 8:1 r"}}));
+  // In the order of the rules, which is how devices.list shows them.
+  EXPECT_EQ(cgroup::device_writes({deny_all[0], {true, "c", 10, 229, "rwm"}, {true, "b", 8, 0, "r"}}, ""),
+            (Writes{{"devices.allow", "c 10:229 rwm"}, {"devices.allow", "b 8:0 r"}}));
   // A later, wider denial clears what it covers.
   EXPECT_EQ(cgroup::device_writes({null[0], null[1], {false, "c", 1, {}, "w"}}, ""),
             (Writes{{"devices.allow", "c 1:3 r"}}));

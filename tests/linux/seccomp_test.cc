@@ -200,8 +200,12 @@ TEST(Seccomp, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(kind([](auto& s) { s.syscalls[1].args[0].op = "SCMP_CMP_ODD"; }), ErrorKind::kInvalid);
   EXPECT_EQ(kind([](auto& s) { s.syscalls[1].args[0].index = 6; }), ErrorKind::kInvalid);
   EXPECT_EQ(kind([](auto& s) { s.syscalls[0].action = "SCMP_ACT_NOTIFY"; }), ErrorKind::kUnsupported);
-  EXPECT_EQ(kind([](auto& s) { s.listener_path = "/x"; }), ErrorKind::kUnsupported);
   EXPECT_THROW(parse_seccomp_flags({"SECCOMP_FILTER_FLAG_NONE"}), Error);
+  spec::Seccomp notify = docker_like();
+  notify.syscalls.push_back({{"mkdir"}, "SCMP_ACT_NOTIFY", {}, {}});
+  EXPECT_EQ(verdict(compile_seccomp(notify, true), AUDIT_ARCH_X86_64, 83), SECCOMP_RET_USER_NOTIF);
+  notify.syscalls.push_back({{"sendmsg"}, "SCMP_ACT_NOTIFY", {}, {}});
+  EXPECT_THROW(compile_seccomp(notify, true), Error);
   EXPECT_EQ(parse_seccomp_flags({"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG"}), 3u);
 }
 

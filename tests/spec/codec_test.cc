@@ -116,6 +116,8 @@ TEST(Codec, DefaultConfigIsValid) {
     EXPECT_EQ(encode_config(decode_config(encoded.dump())), encoded);
   }
   EXPECT_EQ(default_config(true, 1000, 1001).linux_->gid_mappings[0].host_id, 1001u);
+  EXPECT_NE(default_config(false).linux_->find_namespace(NamespaceType::kCgroup), nullptr);
+  EXPECT_EQ(default_config(false, 0, 0, false).linux_->find_namespace(NamespaceType::kCgroup), nullptr);
 }
 
 }  // namespace
