@@ -207,14 +207,14 @@ load helpers
     ok husk list --format json
     is "json" "$(jq -r '.[] | "\(.id) \(.status)"' <<<"$out")" "$ID running"$'\n'"${ID}b created"
     ok husk delete "${ID}b"
-    if [[ ${HUSK_FLAGS:-} == *--vm=none* ]] || ! is_husk; then
+    if ! has_vm; then
         ok husk ps "$ID" -o pid,args
         like "options of ps's own" "$out" '^ *PID COMMAND'
         like "table" "$out" "^ *$(cat "$T/pid") sleep 1000"
         is "lines" "$(wc -l <<<"$out")" 2
     fi
     ok husk kill "$ID" KILL
-    until_ok "stopped" [ "$(state_field "$ID" status)" = stopped ]
+    wait_status "$ID" stopped
     ok husk ps "$ID"
     like "nothing runs" "$out" '^UID [^0-9]*$'
     ok husk delete --force "$ID"

@@ -32,7 +32,7 @@ int64_t parse_size(const std::string& text) {
   const int power = error == std::errc() ? power_of_1024(unit) : -1;
   for (int i = 0; i < power; ++i) number *= 1024;
   // Doubles are exact up to 2^53; nobody has so much memory.
-  if (power < 0 || number > 9e15 || number < -9e15 || (number < 0 && power > 0))
+  if (power < 0 || !(number <= 9e15 && number >= -9e15) || (number < 0 && power > 0))
     throw Error(ErrorKind::kInvalid,
                 "expected a size like 1048576 or 50M, got \"" + printable(text, 80) + "\"");
   return static_cast<int64_t>(number);

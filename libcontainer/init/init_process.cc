@@ -17,6 +17,7 @@
 #include "libcontainer/base/message.h"
 #include "libcontainer/init/control.h"
 #include "libcontainer/linux/namespaces.h"
+#include "libcontainer/linux/seccomp.h"
 #include "spec/codec.h"
 
 namespace husk {
@@ -70,7 +71,8 @@ class Birth {
   void request(Json body, spec::Config config, int target, int gate = -1) {
     std::vector<int> fds(1);
     std::shared_ptr<UniqueFd> filter;
-    if (config.linux_ && config.linux_->seccomp) {
+    // A listener's profile stays whole: husk-init connects to its agent.
+    if (config.linux_ && config.linux_->seccomp && !uses_listener(*config.linux_->seccomp)) {
       spec::Config only;
       only.linux_.emplace().seccomp = config.linux_->seccomp;
       filter_key_ = spec::encode_config(only).dump();
@@ -121,7 +123,7 @@ class Birth {
     UniqueFd console;
     size_t fd = 0;
     if (m.body.value("console", false)) console = std::move(m.fds.at(fd++));
-    if (m.body.value("seccomp", false)) filter_cache().add(filter_key_, std::move(m.fds.at(fd++)));
+    if (m.body.value("seccomp", false)) add_filter(std::move(m.fds.at(fd++)));
     return console;
   }
 
@@ -147,6 +149,10 @@ class Birth {
     last = Child();
     return end.signal ? ": signal " + std::to_string(end.signal)
                       : ": exit status " + std::to_string(end.code);
+  }
+
+  void add_filter(UniqueFd filter) {
+    if (!filter_key_.empty()) filter_cache().add(filter_key_, std::move(filter));
   }
 
   // Stage 1 has done its part when it says whom it made: reap it here, so that no zombie outlives the call.

@@ -592,7 +592,7 @@ TEST(CgroupDevices, V1Writes) {
   EXPECT_EQ(cgroup::device_writes(null, "c 1:3 rw\n"), Writes{});
   // What stays allowed is never taken away in between.
   EXPECT_EQ(cgroup::device_writes(null, "c 1:3 rm\nb *:* m\n"),
-            (Writes{{"devices.allow", "c 1:3 w"}, {"devices.deny", "b *:* m"}, {"devices.deny", "c 1:3 m"}}));
+            (Writes{{"devices.allow", "c 1:3 w"}, {"devices.deny", "c 1:3 m"}, {"devices.deny", "b *:* m"}}));
   EXPECT_EQ(cgroup::device_writes({{true, "a", {}, {}, "rwm"}, {false, "b", 8, {}, "w"}}, "c 1:3 rw\n"),
             (Writes{{"devices.allow", "a"}, {"devices.deny", "b 8:* w"}}));
   EXPECT_EQ(cgroup::device_writes({deny_all[0], {true, "a", 8, 1, "r"}}, ""),
