@@ -327,7 +327,7 @@ killed() {
 silent() {
     local i
     for ((i = 0; i < $1; ++i)); do
-        socat -u "UNIX-CONNECT:$ROOT/$ID/control.sock,type=5" - </dev/null >/dev/null 2>&1 3>&- &
+        socat -u "UNIX-CONNECT:$ROOT/.vm/$ID/control.sock,type=5" - </dev/null >/dev/null 2>&1 3>&- &
         SILENT+=($!)
     done
 }
@@ -339,7 +339,7 @@ silent() {
     local words pid
     for words in garbage '{' '[]' '{}' '{"op": 1}' '{"op": "create"}' '{"op": "no-such-op", "id": "x"}' '{"op": "kill", "id": "'"$ID"'", "signal": "x"}' \
         "$(head -c 200000 /dev/zero | tr '\0' x)"; do
-        printf %s "$words" | socat -b 300000 -t 1 - "UNIX-CONNECT:$ROOT/$ID/control.sock,type=5,sndbuf=600000" >/dev/null 2>&1 || true
+        printf %s "$words" | socat -b 300000 -t 1 - "UNIX-CONNECT:$ROOT/.vm/$ID/control.sock,type=5,sndbuf=600000" >/dev/null 2>&1 || true
         is "status after ${words:0:40}" "$(state_field "$ID" status)" running
     done
     SILENT=()

@@ -96,11 +96,12 @@ void AgentClient::mount_share(const std::string& tag, bool plugged_late) {
   impl_->call(&agent::Agent::Stub::MountShare, request, "guest: mounting share " + tag);
 }
 
-void AgentClient::configure_network(const std::vector<Interface>& interfaces) {
+void AgentClient::configure_network(const std::string& network, const std::vector<Interface>& interfaces) {
   json list = json::array();
   for (const Interface& interface : interfaces) list.push_back(interface_to_json(interface));
   agent::ConfigureNetworkRequest request;
   request.set_interfaces_json(dump(list));
+  request.set_network(network);
   impl_->call(&agent::Agent::Stub::ConfigureNetwork, request, "guest: configuring the network");
 }
 

@@ -67,7 +67,8 @@ class AgentClient {
 
   // plugged_late: after the guest's kernel looked for devices.
   void mount_share(const std::string& tag, bool plugged_late);
-  void configure_network(const std::vector<Interface>& interfaces);
+  // network: the KEY of the namespace "husk-ns:KEY" (agent.proto).
+  void configure_network(const std::string& network, const std::vector<Interface>& interfaces);
 
   struct CreateOptions {
     std::string bundle;

@@ -4,13 +4,15 @@
 
 #include "agent/guest/guest_config.h"
 #include "agent/guest/log.h"
+#include "agent/guest/network.h"
 #include "agent/guest/storage.h"
 #include "libcontainer/base/error.h"
 
 namespace husk::guest {
 
 void Guest::create_container(ContainerOptions options) {
-  localize_config(options.config, [this](const std::string& id) { return container(id)->pid(); });
+  options.memories = localize_config(
+      options.config, [this](const std::string& id) { return container(id)->pid(); }, namespaces_, memories_);
   const std::string id = options.id;
   {
     std::lock_guard lock(mutex_);
@@ -56,6 +58,10 @@ void Guest::mount_share(const std::string& tag, bool plugged_late) {
   guest::mount_share(tag, plugged_late);
   std::lock_guard lock(mutex_);
   shares_.insert(tag);
+}
+
+void Guest::configure_network(const std::string& network, const std::vector<Interface>& interfaces) {
+  guest::configure_network(namespaces_.network(network), interfaces);
 }
 
 void Guest::shutdown() noexcept {

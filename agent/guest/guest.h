@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "agent/guest/container.h"
+#include "agent/guest/namespaces.h"
+#include "libcontainer/linux/netlink.h"
 
 namespace husk::guest {
 
@@ -25,6 +27,7 @@ class Guest {
   void remove_container(const std::string& id);
 
   void mount_share(const std::string& tag, bool plugged_late);
+  void configure_network(const std::string& network, const std::vector<Interface>& interfaces);
   // Kills everything, syncs, unmounts the shares; goes on past what fails, which is logged.
   void shutdown() noexcept;
 
@@ -34,6 +37,8 @@ class Guest {
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Container>> containers_;  // null while one is being made
   std::set<std::string> shares_;                                  // tags
+  NamedNamespaces namespaces_;
+  SharedMemories memories_;
 };
 
 }  // namespace husk::guest

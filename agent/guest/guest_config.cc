@@ -5,52 +5,58 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/linux/cgroups.h"
+#include "libcontainer/linux/namespaces.h"
 
 namespace husk::guest {
 namespace {
 
-constexpr std::string_view kContainerPrefix = "husk:";
+constexpr std::string_view kContainer = "husk:", kNamed = "husk-ns:", kShm = "husk-shm:";
+constexpr std::string_view kSize = "size=";
 
-const char* proc_name(spec::NamespaceType type) {
-  switch (type) {
-    case spec::NamespaceType::kPid:
-      return "pid";
-    case spec::NamespaceType::kNetwork:
-      return "net";
-    case spec::NamespaceType::kMount:
-      return "mnt";
-    case spec::NamespaceType::kIpc:
-      return "ipc";
-    case spec::NamespaceType::kUts:
-      return "uts";
-    case spec::NamespaceType::kUser:
-      return "user";
-    case spec::NamespaceType::kCgroup:
-      return "cgroup";
-    case spec::NamespaceType::kTime:
-      return "time";
+std::string localize_namespace(const spec::Namespace& ns, const FindInit& find_init,
+                               NamedNamespaces& namespaces) {
+  if (ns.path.starts_with(kContainer)) {
+    pid_t pid = find_init(ns.path.substr(kContainer.size()));
+    return "/proc/" + std::to_string(pid) + "/ns/" + namespace_file(ns.type);
   }
-  return "";
+  if (ns.path.starts_with(kNamed)) return namespaces.path(ns.type, ns.path.substr(kNamed.size()));
+  return ns.path;
+}
+
+std::shared_ptr<SharedMemory> localize_shm(spec::Mount& mount, SharedMemories& memories) {
+  std::string size;
+  std::erase_if(mount.options, [&](const std::string& option) {
+    if (!option.starts_with(kSize)) return false;
+    size = option.substr(kSize.size());
+    return true;
+  });
+  std::shared_ptr<SharedMemory> memory = memories.get(mount.source.substr(kShm.size()), size);
+  mount.source = memory->path();
+  return memory;
 }
 
 }  // namespace
 
-void localize_config(spec::Config& config, const FindInit& find_init) {
+std::vector<std::shared_ptr<SharedMemory>> localize_config(spec::Config& config, const FindInit& find_init,
+                                                           NamedNamespaces& namespaces,
+                                                           SharedMemories& memories) {
   if (!config.process) throw Error(ErrorKind::kInvalid, "config: process is missing");
   if (!config.root || config.root->path.empty() || config.root->path[0] != '/')
     throw Error(ErrorKind::kInvalid, "config: root.path is not an absolute path of the guest");
   spec::Hooks hooks;
   hooks.start_container = std::move(config.hooks.start_container);
   config.hooks = std::move(hooks);
-  if (!config.linux_) return;
-  std::vector<spec::Namespace>& namespaces = config.linux_->namespaces;
-  std::erase_if(namespaces,
-                [](const spec::Namespace& ns) { return ns.type == spec::NamespaceType::kNetwork; });
-  for (spec::Namespace& ns : namespaces)
-    if (ns.path.starts_with(kContainerPrefix)) {
-      pid_t pid = find_init(ns.path.substr(kContainerPrefix.size()));
-      ns.path = "/proc/" + std::to_string(pid) + "/ns/" + proc_name(ns.type);
-    }
+  std::vector<std::shared_ptr<SharedMemory>> used;
+  for (spec::Mount& mount : config.mounts)
+    if (mount.source.starts_with(kShm)) used.push_back(localize_shm(mount, memories));
+  if (!config.linux_) return used;
+  std::vector<spec::Namespace>& list = config.linux_->namespaces;
+  for (spec::Namespace& ns : list) ns.path = localize_namespace(ns, find_init, namespaces);
+  // The guest's own network is entered already.
+  std::erase_if(list, [](const spec::Namespace& ns) {
+    return ns.type == spec::NamespaceType::kNetwork && ns.path.empty();
+  });
+  return used;
 }
 
 std::string guest_cgroup_path(const spec::Config& config, const std::string& id) {

@@ -2,8 +2,12 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
+#include "agent/guest/namespaces.h"
+#include "agent/guest/storage.h"
 #include "spec/config.h"
 
 namespace husk::guest {
@@ -11,9 +15,12 @@ namespace husk::guest {
 // The pid of a container's init; throws kNotFound.
 using FindInit = std::function<pid_t(const std::string& id)>;
 
-// Namespaces: the network's is the guest's own for all containers; "husk:ID" is that of another container.
-// Hooks: only startContainer runs here. Throws kInvalid where process or an absolute root is missing.
-void localize_config(spec::Config& config, const FindInit& find_init);
+// Namespaces: "husk:ID" is that of another container, "husk-ns:KEY" a named one. Mounts: "husk-shm:KEY" is shared
+// memory, to be kept as long as the container. Hooks: only startContainer runs here. Throws kInvalid where process or
+// an absolute root is missing.
+std::vector<std::shared_ptr<SharedMemory>> localize_config(spec::Config& config, const FindInit& find_init,
+                                                           NamedNamespaces& namespaces,
+                                                           SharedMemories& memories);
 
 // Below the guest's own hierarchy: never the root, never out of it.
 std::string guest_cgroup_path(const spec::Config& config, const std::string& id);

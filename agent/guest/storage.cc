@@ -2,6 +2,7 @@
 
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -13,6 +14,7 @@ namespace husk::guest {
 namespace {
 
 constexpr const char* kShares = "/run/husk/share";
+constexpr const char* kMemories = "/run/husk/shm";
 
 bool is_mount_point(const std::string& path) {
   struct stat here, above;
@@ -37,6 +39,31 @@ void mount_share(const std::string& tag, bool plugged_late) {
 void unmount_share(const std::string& tag) {
   std::string target = path_join(kShares, tag);
   if (umount2(target.c_str(), 0) != 0) check(umount2(target.c_str(), MNT_DETACH), "unmount " + target);
+}
+
+SharedMemory::SharedMemory(std::string path, const std::string& size) : path_(std::move(path)) {
+  make_dirs(path_, 0755);
+  const std::string options = "mode=1777" + (size.empty() ? "" : ",size=" + size);
+  if (mount("shm", path_.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options.c_str()) == 0) return;
+  int err = errno;
+  rmdir(path_.c_str());
+  throw_errno("mount tmpfs with " + printable(options), err);
+}
+
+SharedMemory::~SharedMemory() {
+  umount2(path_.c_str(), MNT_DETACH);
+  rmdir(path_.c_str());
+}
+
+std::shared_ptr<SharedMemory> SharedMemories::get(const std::string& key, const std::string& size) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(all_, [](const auto& item) { return item.second.expired(); });
+  std::shared_ptr<SharedMemory> memory = all_[key].lock();
+  if (!memory) {
+    memory = std::make_shared<SharedMemory>(path_join(kMemories, std::to_string(next_++)), size);
+    all_[key] = memory;
+  }
+  return memory;
 }
 
 }  // namespace husk::guest

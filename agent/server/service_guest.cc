@@ -3,7 +3,6 @@
 
 #include "agent/guest/clock.h"
 #include "agent/guest/log.h"
-#include "agent/guest/network.h"
 #include "agent/server/border.h"
 #include "agent/server/service.h"
 #include "libcontainer/base/message.h"
@@ -64,7 +63,7 @@ grpc::Status AgentService::ConfigureNetwork(grpc::ServerContext*,
       throw Error(ErrorKind::kInvalid, "interfaces: not a JSON array, or too long");
     std::vector<Interface> interfaces;
     for (const Json& item : list) interfaces.push_back(interface_from_json(item));
-    guest::configure_network(interfaces);
+    guest_.configure_network(request->network(), interfaces);
   });
 }
 

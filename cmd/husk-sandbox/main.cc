@@ -13,14 +13,16 @@ int main() {
   signal(SIGPIPE, SIG_IGN);
   try {
     husk::UniqueFd creator = husk::dup_fd(husk::vm::kCreatorFd);
+    husk::UniqueFd listener = husk::dup_fd(husk::vm::kListenerFd);
     close(husk::vm::kCreatorFd);
+    close(husk::vm::kListenerFd);
     husk::Message message;
     if (!husk::receive_message(creator.get(), message, husk::deadline::kControlReply)) return 1;
     husk::vm::BootRequest boot = husk::vm::boot_from_json(message.body);
     husk::LogOptions log{boot.log_path, boot.log_format, boot.log_level == "debug", boot.log_level};
     if (boot.log_path.empty()) log.path = "/dev/null";
     husk::init_log(log);
-    return husk::vm::serve_sandbox(std::move(creator), std::move(boot));
+    return husk::vm::serve_sandbox(std::move(creator), std::move(listener), std::move(boot));
   } catch (const std::exception& e) {
     fprintf(stderr, "husk-sandbox: %s\n", e.what());
     return 1;

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <memory>
+#include <string_view>
 #include <thread>
 
 #include "libcontainer/base/error.h"
@@ -63,6 +65,14 @@ void remove_from(NetlinkSocket& socket, const std::string& name) noexcept {
   }
 }
 
+// A tap of husk's here is that of a living VM, since it ends with its fd.
+bool has_tap() {
+  std::unique_ptr<struct if_nameindex, decltype(&if_freenameindex)> all(if_nameindex(), if_freenameindex);
+  for (auto* i = all.get(); i && i->if_index; ++i)
+    if (std::string_view(i->if_name).starts_with("husk")) return true;
+  return false;
+}
+
 }  // namespace
 
 std::vector<Endpoint> splice_namespace(int netns_fd, const std::vector<std::string>& skip) {
@@ -104,6 +114,7 @@ void unsplice_all(const std::string& netns_path) noexcept {
     UniqueFd netns = open_file(netns_path, O_RDONLY);
     run_in_namespace(netns.get(), [] {
       NetlinkSocket socket;
+      if (has_tap()) return;
       for (const Interface& interface : scan_interfaces()) remove_from(socket, interface.name);
     });
   } catch (const std::exception& e) {

@@ -12,6 +12,8 @@ Json boot_to_json(const BootRequest& r) {
   const MachineConfig& m = r.machine;
   return {{"op", "boot"},
           {"folder", r.folder},
+          {"id", r.id},
+          {"takes_all", r.takes_all},
           {"machine",
            {{"microvm", m.type == MachineType::kMicrovm},
             {"kvm", m.accel == Accel::kKvm},
@@ -37,6 +39,8 @@ BootRequest boot_from_json(const Json& json) {
   BootRequest r;
   const Json& m = json.at("machine");
   r.folder = json.at("folder");
+  r.id = json.at("id");
+  r.takes_all = json.at("takes_all");
   r.machine.type = m.at("microvm") ? MachineType::kMicrovm : MachineType::kQ35;
   r.machine.accel = m.at("kvm") ? Accel::kKvm : Accel::kTcg;
   r.machine.vmm = m.at("vmm");
@@ -84,8 +88,12 @@ Json request(const std::string& sandbox_folder, const Json& body, const std::vec
              std::chrono::milliseconds timeout) {
   UniqueFd socket;
   if (!connect_control(sandbox_folder, socket)) throw Error(ErrorKind::kWrongState, "container not running");
+  return converse(socket.get(), body, fds, timeout);
+}
+
+Json converse(int socket, const Json& body, const std::vector<int>& fds, std::chrono::milliseconds timeout) {
   Message reply;
-  if (!exchange(socket.get(), body, fds, reply, timeout))
+  if (!exchange(socket, body, fds, reply, timeout))
     throw Error(ErrorKind::kWrongState,
                 "container not running: its VM ended during " + body.value("op", "a request"));
   throw_if_error(reply.body);

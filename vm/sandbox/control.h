@@ -1,5 +1,7 @@
-// husk's side of the control socket: ROOT/ID/control.sock of a running husk-sandbox. One connection, one
-// request, one reply, each a JSON message (libcontainer/base/message.h) whose "op" says what is wanted.
+// husk's side of the control socket: ROOT/.vm/NAME/control.sock of a running husk-sandbox. One connection, one
+// request, one reply, each a JSON message (libcontainer/base/message.h) whose "op" says what is wanted. Only a new
+// container's connection lasts: `boot` (no reply) or `join`, then `mounts` as often as it takes, then `create`.
+// Until that has been answered, its end means: undo.
 #pragma once
 
 #include <chrono>
@@ -12,13 +14,14 @@
 namespace husk::vm {
 
 inline constexpr const char* kControlSocket = "control.sock";
-// husk-sandbox's fd 3: the connection to the husk that created it. Until `create` has been answered, its end
-// means: undo.
-inline constexpr int kCreatorFd = 3;
+// husk-sandbox's fds: the connection of the husk that created it, and its listening control socket.
+inline constexpr int kCreatorFd = 3, kListenerFd = 4;
 
 // The first message to a new husk-sandbox: all that it needs to start its VM.
 struct BootRequest {
-  std::string folder;  // where control.sock goes
+  std::string folder;       // where control.sock is
+  std::string id;           // the first container
+  bool takes_all = false;   // its end is the VM's
   MachineConfig machine;
   std::string template_folder;  // where a saved VM may be; empty: boot
   std::string virtiofsd, virtiofs_cache;
@@ -27,6 +30,8 @@ struct BootRequest {
 Json boot_to_json(const BootRequest& request);
 BootRequest boot_from_json(const Json& json);
 
+// As request(), over a connection that stays.
+Json converse(int socket, const Json& body, const std::vector<int>& fds, std::chrono::milliseconds timeout);
 // True if somebody listens there. A sandbox that has ended is false, whatever it left.
 bool connect_control(const std::string& sandbox_folder, UniqueFd& out);
 // Sends and receives; false when the other side has gone. Throws kTimeout.

@@ -33,25 +33,29 @@ Json answer(Sandbox& sandbox, Message& message) {
 
 class Server {
  public:
-  Server(UniqueFd creator, BootRequest boot)
-      : folder_(open_file(boot.folder, O_PATH | O_DIRECTORY)),
+  Server(UniqueFd creator, UniqueFd listener, BootRequest boot)
+      : first_(boot.id),
+        folder_(open_file(boot.folder, O_PATH | O_DIRECTORY)),
         creator_(std::move(creator)),
         signals_(make_signalfd({SIGTERM, SIGINT, SIGHUP})),
         sandbox_(std::move(boot)),
+        listener_(std::move(listener)),
         freed_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
 
   int run();
 
  private:
   void serve_creator();
+  void serve_new_container(int socket, const std::string& id);
   void serve_connection(UniqueFd socket);
   void accept_connection();
   [[noreturn]] void abandon();
 
+  const std::string first_;  // container
   UniqueFd folder_, creator_, signals_;
   Sandbox sandbox_;
   UniqueFd listener_;
-  std::atomic<bool> created_{false}, failed_{false};
+  std::atomic<bool> created_{false};
   std::atomic<unsigned> connections_{0};
   UniqueFd freed_;  // eventfd: a connection has ended while there were too many
 };
@@ -64,28 +68,41 @@ void Server::abandon() {
   _exit(1);
 }
 
-void Server::serve_creator() {
-  Message message;
+// Its mounts, then its create. What goes wrong, husk's own end included, undoes it.
+void Server::serve_new_container(int socket, const std::string& id) {
   try {
-    if (!receive_message(creator_.get(), message, std::chrono::milliseconds(-1)))
-      return;  // the loop sees it too
-    Json reply = answer(sandbox_, message);
-    failed_ = reply.contains("error");
-    created_ = true;
-    send_message(creator_.get(), reply);
+    Message message;
+    for (bool created = false; !created;) {
+      if (!receive_message(socket, message, std::chrono::milliseconds(-1)))
+        throw Error(ErrorKind::kGuestDied, "the husk that wanted it is gone");
+      Json reply = answer(sandbox_, message);
+      created = message.body.value("op", "") == "create";
+      const bool failed = reply.contains("error");
+      if (failed) sandbox_.forsake(id);
+      send_message(socket, reply);
+      if (failed) return;
+    }
   } catch (const Error& e) {
-    spdlog::error("the creator's request: {}", e.what());
-    failed_ = true;
-    created_ = true;
+    spdlog::error("creating {}: {}", id, e.what());
+    sandbox_.forsake(id);
   }
+}
+
+void Server::serve_creator() {
+  serve_new_container(creator_.get(), first_);
+  created_ = true;
   shutdown(creator_.get(), SHUT_RDWR);
 }
 
 void Server::serve_connection(UniqueFd socket) {
   try {
     Message message;
-    if (receive_message(socket.get(), message, deadline::kControlRequest))
-      send_message(socket.get(), answer(sandbox_, message));
+    if (receive_message(socket.get(), message, deadline::kControlRequest)) {
+      Json reply = answer(sandbox_, message);
+      send_message(socket.get(), reply);
+      if (message.body.value("op", "") == "join" && !reply.contains("error"))
+        serve_new_container(socket.get(), message.body.at("id"));
+    }
   } catch (const std::exception& e) {  // no memory, too
     spdlog::debug("control connection: {}", e.what());
   }
@@ -107,7 +124,6 @@ void Server::accept_connection() {
 }
 
 int Server::run() {
-  listener_ = listen_at(folder_.get(), kControlSocket, SOCK_SEQPACKET);
   std::thread creator_thread([this] { serve_creator(); });
   enum { kWake, kVmm, kSignals, kListener, kConsole, kCreator, kShare, kFreed, kCount };
   pollfd fds[kCount] = {{sandbox_.wake_fd(), POLLIN, 0},       {sandbox_.vmm_pidfd(), POLLIN, 0},
@@ -121,9 +137,8 @@ int Server::run() {
     if (poll(fds, kCount, -1) < 0 && errno != EINTR) break;
     if (fds[kConsole].revents && !sandbox_.console()->pump()) fds[kConsole].fd = -1;
     if (fds[kCreator].revents) {
-      if (!created_) abandon();
-      fds[kCreator].fd = -1;
-      over = failed_;
+      if (!created_ && sandbox_.is_only(first_)) abandon();
+      fds[kCreator].fd = -1;  // else its own thread sees it
     }
     uint64_t count;
     if (fds[kFreed].revents) (void)!read(freed_.get(), &count, sizeof count);
@@ -145,14 +160,14 @@ int Server::run() {
   shutdown(creator_.get(), SHUT_RD);  // a creator that is still busy with its hooks has asked too late
   sandbox_.end();
   creator_thread.join();
-  return failed_ ? 1 : 0;
+  return 0;
 }
 
 }  // namespace
 
-int serve_sandbox(UniqueFd creator, BootRequest boot) {
+int serve_sandbox(UniqueFd creator, UniqueFd listener, BootRequest boot) {
   try {
-    Server server(dup_fd(creator.get()), std::move(boot));
+    Server server(dup_fd(creator.get()), std::move(listener), std::move(boot));
     // Threads of connections may still be about: no destructor runs under them.
     _exit(server.run());
   } catch (const Error& e) {

@@ -8,6 +8,6 @@
 namespace husk::vm {
 
 // Serves until the VM is over; returns the exit code. creator: the connection whose first message was `boot`.
-int serve_sandbox(UniqueFd creator, BootRequest boot);
+int serve_sandbox(UniqueFd creator, UniqueFd listener, BootRequest boot);
 
 }  // namespace husk::vm

@@ -8,7 +8,9 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/root.h"
+#include "libcontainer/linux/namespaces.h"
 #include "vm/sandbox/placement.h"
+#include "vm/share/share.h"
 
 namespace husk::vm {
 namespace {
@@ -25,33 +27,39 @@ bool is_below(const std::string& path, const std::string& dir) {
   return path == dir || path.rfind(dir + "/", 0) == 0;
 }
 
+// Two paths or namespaces of the host that are the same one have the same name.
+std::string name_of(const struct stat& st) {
+  return std::to_string(st.st_dev) + "-" + std::to_string(st.st_ino);
+}
+
 // Engines make /dev/shm on the host for containers that share it; shared memory is the guest kernel's matter,
-// so it gets a tmpfs of the same size there.
-void make_shm(spec::Mount& mount, const std::string& source) {
+// so it gets a tmpfs of the same size there, one for all containers of the VM that name the same folder.
+void make_shm(spec::Mount& mount, const std::string& source, const struct stat& st) {
   struct statvfs fs {};
   uint64_t bytes = statvfs(source.c_str(), &fs) == 0 ? static_cast<uint64_t>(fs.f_blocks) * fs.f_frsize : 0;
   // A whole host's /dev/shm is not what a container asked for: 64 MiB is every engine's default.
   if (bytes == 0 || bytes > (1ULL << 30)) bytes = 64ULL << 20;
-  mount.type = "tmpfs";
-  mount.source = "shm";
-  mount.options = {"nosuid", "noexec", "nodev", "mode=1777", "size=" + std::to_string(bytes)};
+  mount.type = "bind";
+  mount.source = "husk-shm:" + name_of(st);
+  mount.options = {"rbind", "nosuid", "noexec", "nodev", "size=" + std::to_string(bytes)};
 }
 
-void translate_bind(spec::Mount& mount, const std::string& id, const std::string& bundle,
-                    const std::string& name, Share& share, std::vector<std::string>& warnings) {
+void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, const std::string& name,
+                    GuestConfig& guest) {
   std::string source =
-      mount.source.rfind('/', 0) == 0 ? clean_path(mount.source) : path_join(bundle, mount.source);
+      mount.source.rfind('/', 0) == 0 ? clean_path(mount.source) : path_join(args.bundle, mount.source);
   struct stat st {};
   if (stat(source.c_str(), &st) != 0) throw_errno("mounting " + mount.destination + ": " + source);
-  if (clean_path(mount.destination) == "/dev/shm") return make_shm(mount, source);
+  if (clean_path(mount.destination) == "/dev/shm") return make_shm(mount, source, st);
   // Kernel file systems and device nodes mean the guest's kernel: the same path there.
   if (is_below(source, "/sys") || is_below(source, "/proc") || S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
     mount.source = source;
     return;
   }
   if (S_ISSOCK(st.st_mode))
-    warnings.push_back(mount.destination + ": a socket of the host cannot be connected to from a VM");
-  mount.source = path_join(Share::kGuestRoot, share.add(id, name, source, has_option(mount, "ro")));
+    guest.warnings.push_back(mount.destination + ": a socket of the host cannot be connected to from a VM");
+  guest.shared.push_back({name, source, has_option(mount, "ro")});
+  mount.source = Share::guest_path(args.id, name);
 }
 
 // The guest cannot make mount points in a root file system that the host shows it read-only, so they are made
@@ -73,31 +81,45 @@ void make_mount_points(const spec::Config& config, const std::string& rootfs) {
   }
 }
 
+// Namespaces by path are the host's. One of another container's shim becomes the agent's name for that
+// container's; any other one is named by its inode: who names the same one shares the guest's.
+std::string guest_namespace(const spec::Namespace& ns, const GuestConfigArgs& args) {
+  using spec::NamespaceType;
+  bool network = ns.type == NamespaceType::kNetwork;
+  const std::string& path = network ? args.netns : ns.path;
+  if (path.empty() || ns.type == NamespaceType::kCgroup || ns.type == NamespaceType::kTime) return "";
+  pid_t pid = network ? 0 : pid_of_namespace_path(path);
+  std::string owner = pid ? args.container_of(pid) : "";
+  if (!owner.empty()) return "husk:" + owner;
+  bool nameable = network || ns.type == NamespaceType::kIpc || ns.type == NamespaceType::kUts;
+  if (pid || !nameable)
+    throw Error(ErrorKind::kInvalid,
+                std::string("joining the ") + namespace_file(ns.type) + " namespace " + printable(path) +
+                    ": it is not that of a running husk container");
+  struct stat st {};
+  check(stat(path.c_str(), &st), "namespace " + printable(path));
+  return "husk-ns:" + name_of(st);
+}
+
 }  // namespace
 
-spec::Config make_guest_config(const spec::Config& host, const std::string& id, const std::string& rootfs,
-                               const std::string& bundle, Share& share,
-                               const std::function<std::string(pid_t)>& container_of,
-                               std::vector<std::string>& warnings) {
-  spec::Config guest = host;
-  if (host.root->readonly) make_mount_points(host, rootfs);
-  guest.root->path = path_join(Share::kGuestRoot, share.add(id, "rootfs", rootfs, host.root->readonly));
-  for (size_t i = 0; i < guest.mounts.size(); ++i)
-    if (is_bind(guest.mounts[i]))
-      translate_bind(guest.mounts[i], id, bundle, "mount" + std::to_string(i), share, warnings);
-  guest.hooks = {};
-  guest.hooks.start_container = host.hooks.start_container;
-  if (!guest.process->apparmor_profile.empty()) guest.process->apparmor_profile.clear();
-  if (!guest.process->selinux_label.empty()) guest.process->selinux_label.clear();
-  if (guest.linux_) {
-    guest.linux_->mount_label.clear();
-    guest.linux_->intel_rdt.reset();
-    // Namespaces by path are the host's. That of another container here becomes the agent's name for it;
-    // members of a sandbox share its network by being in the same guest.
-    for (spec::Namespace& ns : guest.linux_->namespaces) {
-      std::string owner = container_of(pid_of_namespace_path(ns.path));
-      ns.path = owner.empty() ? "" : "husk:" + owner;
-    }
+GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& args) {
+  GuestConfig guest;
+  spec::Config& config = guest.config = host;
+  if (host.root->readonly) make_mount_points(host, args.rootfs);
+  guest.shared.push_back({"rootfs", args.rootfs, host.root->readonly});
+  config.root->path = Share::guest_path(args.id, "rootfs");
+  for (size_t i = 0; i < config.mounts.size(); ++i)
+    if (is_bind(config.mounts[i]))
+      translate_bind(config.mounts[i], args, "mount" + std::to_string(i), guest);
+  config.hooks = {};
+  config.hooks.start_container = host.hooks.start_container;
+  config.process->apparmor_profile.clear();
+  config.process->selinux_label.clear();
+  if (config.linux_) {
+    config.linux_->mount_label.clear();
+    config.linux_->intel_rdt.reset();
+    for (spec::Namespace& ns : config.linux_->namespaces) ns.path = guest_namespace(ns, args);
   }
   return guest;
 }

@@ -1,5 +1,5 @@
-// The host's config.json made the guest's: sources of bind mounts become paths below the share, what only the
-// host can do is taken out.
+// The host's config.json made the guest's: sources of bind mounts become paths below the share, namespaces of the
+// host become names, what only the host can do is taken out. Runs in husk, where the engine's mounts are seen.
 #pragma once
 
 #include <sys/types.h>
@@ -9,16 +9,28 @@
 #include <vector>
 
 #include "spec/config.h"
-#include "vm/share/share.h"
 
 namespace husk::vm {
 
-// Shows rootfs and volumes to the guest and returns its config. `warnings` gets what a VM cannot honour.
-// Throws; the caller then calls share.remove(id). container_of: the id of the sandbox's container whose
-// husk-shim has this pid, or empty.
-spec::Config make_guest_config(const spec::Config& host, const std::string& id, const std::string& rootfs,
-                               const std::string& bundle, Share& share,
-                               const std::function<std::string(pid_t)>& container_of,
-                               std::vector<std::string>& warnings);
+// One mount of the container's part of the share.
+struct SharedSource {
+  std::string name, source;
+  bool readonly = false;
+};
+
+struct GuestConfig {
+  spec::Config config;
+  std::vector<SharedSource> shared;
+  std::vector<std::string> warnings;  // what a VM cannot honour
+};
+
+struct GuestConfigArgs {
+  std::string id, rootfs, bundle;
+  std::string netns;  // the container's network namespace on the host, open or by path
+  // The id of the running container whose husk-shim has this pid, or empty.
+  std::function<std::string(pid_t)> container_of;
+};
+// Makes mount points in a read-only rootfs. Throws.
+GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& args);
 
 }  // namespace husk::vm

@@ -26,42 +26,6 @@ void refuse(const char* name, const char* why) {
                                            ")");
 }
 
-std::string living_sandbox(const std::string& folder) {
-  Undo undo;
-  if (!Undo::load(folder, undo)) return "";
-  if (undo.sandbox_folder != folder) return living_sandbox(undo.sandbox_folder);
-  return is_alive(undo.sandbox) ? folder : "";
-}
-
-std::string annotated_sandbox(const spec::Config& config) {
-  static constexpr const char* kKeys[][2] = {
-      {"io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID"},
-      {"io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"}};
-  for (const auto& [type, id] : kKeys) {
-    auto t = config.annotations.find(type), s = config.annotations.find(id);
-    if (t != config.annotations.end() && t->second == "container" && s != config.annotations.end())
-      return s->second;
-  }
-  return "";
-}
-
-std::string sandbox_of_shim(pid_t pid, const std::string& root) {
-  DIR* dir = opendir(root.c_str());
-  if (!dir) return "";
-  std::string found;
-  while (dirent* entry = readdir(dir)) {
-    if (entry->d_name[0] == '.') continue;
-    std::string folder = path_join(root, entry->d_name);
-    Undo undo;
-    if (Undo::load(folder, undo) && undo.shim.pid == pid && is_alive(undo.shim)) {
-      found = living_sandbox(folder);
-      break;
-    }
-  }
-  closedir(dir);
-  return found;
-}
-
 }  // namespace
 
 pid_t pid_of_namespace_path(const std::string& path) {
@@ -89,19 +53,47 @@ void refuse_host_namespaces(const spec::Config& config) {
   }
 }
 
-std::string find_sandbox(const spec::Config& config, const std::string& root) {
-  std::string id = annotated_sandbox(config);
-  if (!id.empty() && id.find('/') == std::string::npos) {
-    std::string folder = living_sandbox(path_join(root, id));
-    if (!folder.empty()) return folder;
+PodRole pod_role(const spec::Config& config) {
+  static constexpr const char* kKeys[][2] = {
+      {"io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID"},
+      {"io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"}};
+  for (const auto& [type, id] : kKeys) {
+    auto t = config.annotations.find(type), s = config.annotations.find(id);
+    if (t == config.annotations.end()) continue;
+    if (t->second == "sandbox") return {"", true};
+    // An engine's id; what could not be a folder's name is none.
+    if (t->second == "container" && s != config.annotations.end() && !s->second.empty() &&
+        s->second[0] != '.' && s->second.find('/') == std::string::npos)
+      return {s->second, false};
   }
+  return {};
+}
+
+bool find_by_shim(pid_t shim, const std::string& root, RunningContainer& out) {
+  DIR* dir = shim > 0 ? opendir(root.c_str()) : nullptr;
+  if (!dir) return false;
+  bool found = false;
+  while (dirent* entry = found ? nullptr : readdir(dir)) {
+    Undo undo;
+    if (entry->d_name[0] == '.' || !Undo::load(path_join(root, entry->d_name), undo)) continue;
+    found = undo.shim.pid == shim && is_alive(undo.shim);
+    if (found) out = {entry->d_name, undo.sandbox_folder};
+  }
+  closedir(dir);
+  return found;
+}
+
+std::string named_sandbox(const spec::Config& config, const std::string& root) {
+  RunningContainer first, other;
   if (config.linux_)
     for (const spec::Namespace& ns : config.linux_->namespaces)
-      if (pid_t pid = pid_of_namespace_path(ns.path)) {
-        std::string folder = sandbox_of_shim(pid, root);
-        if (!folder.empty()) return folder;
+      if (find_by_shim(pid_of_namespace_path(ns.path), root, other)) {
+        if (first.id.empty()) first = other;
+        if (first.sandbox_folder != other.sandbox_folder)
+          throw Error(ErrorKind::kUnsupported, "the namespaces to join are of " + first.id + " and " +
+                                                   other.id + ", which run in different VMs");
       }
-  return "";
+  return first.sandbox_folder;
 }
 
 UniqueFd open_network_namespace(const spec::Config& config) {
@@ -109,13 +101,13 @@ UniqueFd open_network_namespace(const spec::Config& config) {
   return ns->path.empty() ? UniqueFd() : open_file(ns->path, O_RDONLY);
 }
 
-spec::Resources host_resources(const spec::Config& config, const Size& size) {
+spec::Resources host_resources(const spec::Config& config, const Size* vm) {
   spec::Resources host;
   if (!config.linux_ || !config.linux_->resources) return host;
   const spec::Resources& wanted = *config.linux_->resources;
-  if (wanted.memory && wanted.memory->limit && *wanted.memory->limit > 0) {
+  if (vm && wanted.memory && wanted.memory->limit && *wanted.memory->limit > 0) {
     host.memory.emplace();
-    host.memory->limit = (static_cast<int64_t>(size.memory_mib) + kVmmOverheadMib) << 20;
+    host.memory->limit = (static_cast<int64_t>(vm->memory_mib) + kVmmOverheadMib) << 20;
   }
   if (wanted.cpu) {
     host.cpu.emplace();

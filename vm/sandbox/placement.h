@@ -15,10 +15,22 @@ namespace husk::vm {
 // Throws kUnsupported for namespaces of the host, named one by one.
 void refuse_host_namespaces(const spec::Config& config);
 
-// The folder of the sandbox (a container's folder with a living husk-sandbox) that this container joins: by
-// its annotations (CRI-O, containerd), or because a namespace path in its config is /proc/PID/ns/… of a
-// husk-shim below root. Empty: it gets a VM of its own.
-std::string find_sandbox(const spec::Config& config, const std::string& root);
+// What a container is to its pod, by the annotations of CRI-O, containerd and Podman.
+struct PodRole {
+  std::string pod;          // the sandbox's id; empty: none
+  bool is_sandbox = false;  // it is the pod's sandbox itself: its end takes all of the pod
+};
+PodRole pod_role(const spec::Config& config);
+
+// A running container below root, by its husk-shim.
+struct RunningContainer {
+  std::string id, sandbox_folder;
+};
+bool find_by_shim(pid_t shim, const std::string& root, RunningContainer& out);
+
+// The folder of the sandbox whose containers this one's namespace paths (/proc/PID/ns/… of a husk-shim below
+// root) name, or empty. Throws kUnsupported when they are of several.
+std::string named_sandbox(const spec::Config& config, const std::string& root);
 
 // N of "/proc/N/ns/TYPE", or 0.
 pid_t pid_of_namespace_path(const std::string& path);
@@ -27,8 +39,9 @@ pid_t pid_of_namespace_path(const std::string& path);
 UniqueFd open_network_namespace(const spec::Config& config);
 
 // What bounds the VM on the host: the VM's memory and kVmmOverheadMib for QEMU and virtiofsd (where the
-// container has a limit), CPU shares and cpusets. The rest is the guest's to enforce.
+// container has a limit), CPU shares and cpusets. The rest is the guest's to enforce. No vm: that of a member, whose
+// cgroup holds the VM only when the one that made it has gone.
 inline constexpr uint32_t kVmmOverheadMib = 192;
-spec::Resources host_resources(const spec::Config& config, const Size& size);
+spec::Resources host_resources(const spec::Config& config, const Size* vm);
 
 }  // namespace husk::vm

@@ -3,12 +3,14 @@
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/file.h"
 #include "spec/codec.h"
-#include "vm/sandbox/guest_config.h"
 #include "vm/template/resume.h"
 #include "vm/template/template_store.h"
 
@@ -16,6 +18,7 @@ namespace husk::vm {
 
 Sandbox::Sandbox(BootRequest boot)
     : boot_(std::move(boot)), wake_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
+  add_container(boot_.id, boot_.takes_all);
   enter_private_mount_namespace();
   std::string folder = path_join(boot_.folder, "share");
   make_dirs(folder, 0700);
@@ -150,70 +153,111 @@ void Sandbox::require_share() {
 
 // --- create: the recipe ---
 
-std::vector<Interface> Sandbox::splice_network(int netns) {
-  std::vector<Endpoint> endpoints = splice_namespace(netns, spliced_);
-  netns_ = dup_fd(netns);
+// From here on the VM waits for it.
+void Sandbox::add_container(const std::string& id, bool takes_all) {
+  std::lock_guard lock(mutex_);
+  if (ended_ || end_asked_ || vmm_dead_ || (had_container_ && idle()))
+    throw Error(ErrorKind::kWrongState, "the VM is ending");
+  auto [container, is_new] = containers_.try_emplace(id);
+  if (!is_new) throw Error(ErrorKind::kExists, "container \"" + id + "\" already exists in this sandbox");
+  container->second.takes_all = takes_all;
+  had_container_ = true;
+}
+
+void Sandbox::add_mounts(const Json& body, std::vector<UniqueFd>& fds) {
+  const std::string id = body.at("id");
+  const auto names = body.at("names").get<std::vector<std::string>>();
+  if (names.size() != fds.size()) throw Error(ErrorKind::kInvalid, "mounts: names and fds do not match");
+  std::lock_guard plug_lock(plug_mutex_);
+  require_share();
+  for (size_t i = 0; i < names.size(); ++i) share_->add(id, names[i], std::move(fds[i]));
+}
+
+// Nothing to do for a namespace that another container here is in.
+std::vector<Interface> Sandbox::splice_network(int netns, const std::string& key) {
   std::vector<Interface> interfaces;
+  auto [network, is_new] = networks_.try_emplace(key);
+  if (!is_new) return interfaces;
+  std::vector<Endpoint> endpoints;
+  try {
+    endpoints = splice_namespace(netns);
+  } catch (...) {
+    networks_.erase(network);
+    throw;
+  }
+  network->second.netns = dup_fd(netns);
+  for (const Endpoint& endpoint : endpoints) network->second.spliced.push_back(endpoint.interface.name);
   for (Endpoint& endpoint : endpoints) {
-    spliced_.push_back(endpoint.interface.name);
     machine_->plug_network(std::move(endpoint.tap_fd), endpoint.interface.mac, endpoint.interface.mtu);
     interfaces.push_back(endpoint.interface);
   }
   return interfaces;
 }
 
-void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
-  std::string id = body.at("id");
-  if (fds.size() != 5) throw Error(ErrorKind::kInvalid, "create: expected 5 fds");
-  spec::Config config = spec::decode_config(read_file(body.at("config_file")));
-  ProcessFds process{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]),
-                     body.at("terminal")};
+void Sandbox::leave_network(const std::string& key) {
+  std::lock_guard plug_lock(plug_mutex_);
   {
     std::lock_guard lock(mutex_);
-    if (!containers_.try_emplace(id).second)
-      throw Error(ErrorKind::kExists, "container \"" + id + "\" already exists in this sandbox");
-    had_container_ = true;
+    for (const auto& [id, container] : containers_)
+      if (container.network == key) return;
   }
-  try {
-    std::vector<std::string> warnings;
-    std::vector<Interface> interfaces;
-    spec::Config guest;
+  auto network = networks_.find(key);
+  if (network == networks_.end()) return;
+  unsplice(network->second.netns.get(), network->second.spliced);
+  networks_.erase(network);
+}
+
+void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
+  std::string id = body.at("id");
+  if (fds.size() != 6) throw Error(ErrorKind::kInvalid, "create: expected 6 fds");
+  spec::Config config = spec::decode_config(read_all(fds[5].get(), kMaxSmallFile, "reading the config"));
+  struct stat netns {};
+  check(fstat(fds[4].get(), &netns), "stat of the network namespace");
+  const std::string network = std::to_string(netns.st_dev) + "-" + std::to_string(netns.st_ino);
+  ProcessFds process{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]),
+                     body.at("terminal")};
+  std::vector<Interface> interfaces;
+  {
+    // Not held while we wait for the guest: its boot needs it too.
+    std::lock_guard plug_lock(plug_mutex_);
+    require_share();
     {
-      // Not held while we wait for the guest: its boot needs it too.
-      std::lock_guard plug_lock(plug_mutex_);
-      require_share();
-      guest = make_guest_config(
-          config, id, body.at("rootfs"), body.at("bundle"), *share_,
-          [this](pid_t pid) { return container_of_shim(pid); }, warnings);
-      if (body.at("splice"))
-        interfaces = with_context("network", [&] { return splice_network(fds[4].get()); });
+      std::lock_guard lock(mutex_);
+      find(id).network = network;
     }
-    for (const std::string& warning : warnings) spdlog::warn("{}", warning);
-    wait_for_guest();
-    if (!interfaces.empty()) with_context("network", [&] { agent_->configure_network(interfaces); });
-    agent_->create_container(id, guest, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
-    spdlog::debug("{} created in the guest", id);
-    relay(id, "", std::move(process), body.at("shim"));
-  } catch (...) {
-    try {
-      remove(id);
-    } catch (const Error& e) {
-      spdlog::debug("after a failed create: {}", e.what());
-    }
-    throw;
+    interfaces = with_context("network", [&] { return splice_network(fds[4].get(), network); });
   }
+  wait_for_guest();
+  if (!interfaces.empty())
+    with_context("network", [&] { agent_->configure_network(network, interfaces); });
+  agent_->create_container(id, config, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
+  spdlog::debug("{} created in the guest", id);
+  relay(id, "", std::move(process), body.at("shim"));
   std::lock_guard lock(mutex_);
   Container& container = find(id);
   if (container.status == Status::kCreating)
     container.status = Status::kCreated;  // else it was killed at the gate
 }
 
-std::string Sandbox::container_of_shim(pid_t pid) {
-  std::lock_guard lock(mutex_);
-  for (const auto& [id, container] : containers_) {
-    auto init = container.processes.find("");
-    if (pid > 0 && init != container.processes.end() && init->second.shim == pid) return id;
+void Sandbox::forsake(const std::string& id) noexcept {
+  try {
+    remove(id);
+  } catch (const std::exception& e) {
+    spdlog::debug("removing {}: {}", id, e.what());
   }
+}
+
+bool Sandbox::is_only(const std::string& id) {
+  std::lock_guard lock(mutex_);
+  return std::all_of(containers_.begin(), containers_.end(), [&](const auto& c) { return c.first == id; });
+}
+
+// Some other container for which the VM lives on, or nothing.
+std::string Sandbox::heir() {
+  std::lock_guard lock(mutex_);
+  if (!end_asked_ && !ended_ && !vmm_dead_)
+    for (const auto& [id, container] : containers_)
+      if (!container.over()) return id;
   return "";
 }
 
@@ -243,6 +287,10 @@ void Sandbox::on_exited(const std::string& id, const std::string& process_id) {
   found->second.processes[process_id].exited = true;
   spdlog::debug("{} {} has ended", id, process_id);
   if (process_id.empty()) found->second.status = Status::kStopped;
+  if (process_id.empty() && found->second.takes_all) {
+    end_asked_ = true;
+    wake();
+  }
 }
 
 void Sandbox::on_finished(const std::string& id, const std::string& process_id) {
@@ -355,9 +403,16 @@ void Sandbox::remove(const std::string& id) {
     std::lock_guard plug_lock(plug_mutex_);
     if (share_) share_->remove(id);
   }
-  std::lock_guard lock(mutex_);
-  containers_.erase(id);
-  wake();
+  std::string network;
+  {
+    std::lock_guard lock(mutex_);
+    Container& container = containers_[id];
+    if (container.takes_all) end_asked_ = true;
+    network = container.network;
+    containers_.erase(id);
+    wake();
+  }
+  leave_network(network);
 }
 
 Json Sandbox::status(const std::string& id) {
@@ -401,7 +456,12 @@ Json Sandbox::handle(Message& request) {
       return Json::object();
     }
     std::string id = body.at("id");
-    if (op == "create") {
+    if (op == "join") {
+      add_container(id, body.at("takes_all"));
+      return {{"pid", getpid()}};
+    } else if (op == "mounts") {
+      add_mounts(body, request.fds);
+    } else if (op == "create") {
       create(body, request.fds);
     } else if (op == "start") {
       require(id, {Status::kCreated}, "cannot start a container that is not created");
@@ -428,6 +488,7 @@ Json Sandbox::handle(Message& request) {
       return {{"warnings", agent_->update(id, spec::decode_resources(body.at("resources").dump()))}};
     } else if (op == "remove") {
       remove(id);
+      return {{"heir", heir()}};
     } else {
       throw Error(ErrorKind::kInvalid, "unknown request \"" + printable(op) + "\"");
     }
@@ -452,20 +513,22 @@ bool Sandbox::any_lives() {
   return false;
 }
 
+bool Sandbox::idle() const {
+  return std::all_of(containers_.begin(), containers_.end(), [](const auto& c) { return c.second.over(); });
+}
+
 bool Sandbox::tend() {
   uint64_t count;
   (void)!read(wake_.get(), &count, sizeof count);
   std::vector<std::unique_ptr<Relay>> finished;  // destroyed outside of the lock
-  bool idle = true;
   std::unique_lock lock(mutex_);
   for (auto& [id, container] : containers_) {
     for (auto it = container.processes.begin(); it != container.processes.end();) {
       if (it->second.finished && it->second.relay) finished.push_back(std::move(it->second.relay));
       it = it->second.finished ? container.processes.erase(it) : std::next(it);
     }
-    if (container.status != Status::kStopped || !container.processes.empty()) idle = false;
   }
-  bool over = end_asked_ || (had_container_ && idle);
+  bool over = end_asked_ || (had_container_ && idle());
   lock.unlock();
   return over;
 }
@@ -494,8 +557,11 @@ void Sandbox::end() noexcept {
   }
   containers.clear();  // relays: what still ran is told as killed
   std::lock_guard plug_lock(plug_mutex_);
-  if (netns_) unsplice(netns_.get(), spliced_);
+  for (const auto& [key, network] : networks_) unsplice(network.netns.get(), network.spliced);
+  networks_.clear();
   share_.reset();  // from here on no create gets anywhere
+  rmdir(path_join(boot_.folder, "share").c_str());
+  rmdir(boot_.folder.c_str());
   spdlog::debug("the VM is gone");
 }
 

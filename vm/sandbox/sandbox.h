@@ -40,6 +40,9 @@ class Sandbox {
   int wake_fd() const { return wake_.get(); }  // readable: call tend()
   // Destroys relays that have finished. True when the VM has nothing left to do and should end.
   bool tend();
+  // The husk that wanted this container is gone before it had its answer.
+  void forsake(const std::string& id) noexcept;
+  bool is_only(const std::string& id);
   void vmm_died();    // QEMU has ended by itself: every process in it is reported as killed
   void share_died();  // virtiofsd has: a VM without its files is of no use to anybody, so QEMU is ended
   // Orderly end: guest synced, QEMU and virtiofsd gone, network unspliced. Idempotent; never throws.
@@ -54,13 +57,24 @@ class Sandbox {
   struct Container {
     Status status = Status::kCreating;
     std::map<std::string, ProcessEntry> processes;  // "" is init
+    bool takes_all = false;                         // its end is the VM's: a pod's sandbox
+    std::string network;                            // key in networks_
+    bool over() const { return status == Status::kStopped && processes.empty(); }
+  };
+  // A network namespace of the host that containers here are in.
+  struct Network {
+    UniqueFd netns;
+    std::vector<std::string> spliced;  // names of interfaces
   };
 
   bool resume_machine();
   std::future<void> plug_share();
   void boot_guest();
   void wait_for_guest();
-  std::vector<Interface> splice_network(int netns);
+  void add_container(const std::string& id, bool takes_all);
+  void add_mounts(const Json& body, std::vector<UniqueFd>& fds);
+  std::vector<Interface> splice_network(int netns, const std::string& key);
+  void leave_network(const std::string& key);
   void create(const Json& body, std::vector<UniqueFd>& fds);
   void exec(const Json& body, std::vector<UniqueFd>& fds);
   void kill(const std::string& id, int signal, bool all);
@@ -71,7 +85,7 @@ class Sandbox {
   Json status(const std::string& id);
   // Attaches and begins to relay; the process stands at its gate.
   void relay(const std::string& id, const std::string& process_id, ProcessFds fds, pid_t shim);
-  std::string container_of_shim(pid_t pid);
+  std::string heir();
   void on_exited(const std::string& id, const std::string& process_id);
   void on_finished(const std::string& id, const std::string& process_id);
   Container& find(const std::string& id);  // with mutex_ held
@@ -80,6 +94,7 @@ class Sandbox {
   void require_share();  // with plug_mutex_ held
   bool guest_lives();
   bool any_lives();  // any container
+  bool idle() const;  // with mutex_ held
   void wake();
 
   BootRequest boot_;
@@ -102,8 +117,7 @@ class Sandbox {
   // One thread at a time touches machine_ and share_. Taken before mutex_; never held while we wait for the
   // guest.
   std::mutex plug_mutex_;
-  UniqueFd netns_;
-  std::vector<std::string> spliced_;  // names of interfaces
+  std::map<std::string, Network> networks_;  // by the namespace's inode
 };
 
 }  // namespace husk::vm

@@ -20,8 +20,8 @@ struct ProcessId {
 struct Undo {
   std::string cgroup;          // path as for class Cgroup
   std::string netns;           // path of a network namespace that is not ours and may hold our qdiscs
-  std::string sandbox_folder;  // the container's own folder, or that of the sandbox it joined
-  ProcessId sandbox;           // husk-sandbox, when this container owns it
+  std::string sandbox_folder;  // of the sandbox that it is in
+  ProcessId sandbox;           // its husk-sandbox
   ProcessId shim;
 
   void save(const std::string& folder) const;              // atomically

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
@@ -16,9 +18,12 @@
 #include "spec/codec.h"
 #include "vm/net/network.h"
 #include "vm/sandbox/control.h"
+#include "vm/sandbox/guest_config.h"
 #include "vm/sandbox/placement.h"
+#include "vm/sandbox/sandbox_folder.h"
 #include "vm/sandbox/shim_protocol.h"
 #include "vm/sandbox/undo.h"
+#include "vm/share/share.h"
 #include "vm/sizing/sizing.h"
 #include "vm/template/template_store.h"
 
@@ -52,17 +57,30 @@ class VmBackend : public Backend {
 
  private:
   std::string template_for(const MachineConfig& machine) const;
-  Child spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size, UniqueFd& creator);
+  // The VM that a new container is in: the connection to its husk-sandbox, which knows of the container from then on.
+  struct Seat {
+    UniqueFd connection;
+    bool made_vm = false;
+  };
+  Seat take_seat(const CreateArgs& args, Cgroup& cgroup, Undo& undo);
+  bool join(const CreateArgs& args, UniqueFd control, bool takes_all, Undo& undo);
+  Child spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size, SandboxFolder& place,
+                      UniqueFd& creator);
   Child spawn_shim(const std::string& id, const HostStdio& stdio, const Cgroup& cgroup, int netns,
                    std::pair<int, int> place, UniqueFd& peer);
-  void ask_create(const CreateArgs& args, int creator, const std::string& sandbox_folder, pid_t shim,
-                  int shim_socket);
-  static void end_sandbox(const std::string& folder, const ProcessId& sandbox);
+  void ask_create(const CreateArgs& args, int connection, pid_t shim, int shim_socket);
+  bool leave_sandbox(const ContainerRef& c, const Undo& undo);
   static Json ask(const ContainerRef& c, Json body, std::chrono::milliseconds timeout,
                   const std::vector<int>& fds = {});
 
   BackendOptions o_;
 };
+
+// Mounts in one message: below what a message may carry, and few open files on either side.
+constexpr size_t kMountsAtOnce = 32;
+static_assert(kMountsAtOnce <= kMaxMessageFds);
+// Asked so often: a sandbox may end, or be left by the last other container, between question and answer.
+constexpr int kAttempts = 5;
 
 // The fds of a new process, in the order in which husk-sandbox takes them.
 std::vector<int> process_fds(const HostStdio& stdio, int shim_socket) {
@@ -72,6 +90,16 @@ std::vector<int> process_fds(const HostStdio& stdio, int shim_socket) {
 void refuse_preserved(const std::vector<int>& fds) {
   if (!fds.empty())
     throw Error(ErrorKind::kUnsupported, "--preserve-fds: the host's fds cannot be passed into a VM");
+}
+
+Size size_for_host(const spec::Config& config, const spec::Options& options) {
+  uint64_t memory =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+  return size_for(config, options, static_cast<uint32_t>(sysconf(_SC_NPROCESSORS_ONLN)), memory);
+}
+
+void apply_host_limits(Cgroup& cgroup, const spec::Config& config, const Size* vm) {
+  for (const std::string& warning : cgroup.apply(host_resources(config, vm))) spdlog::debug("{}", warning);
 }
 
 std::string sandbox_folder_of(const ContainerRef& c) {
@@ -99,9 +127,11 @@ std::string VmBackend::template_for(const MachineConfig& machine) const {
 
 // husk-sandbox gets everything it needs in its first message, so it parses no options of its own.
 Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size,
-                               UniqueFd& creator) {
+                               SandboxFolder& place, UniqueFd& creator) {
   BootRequest boot;
-  boot.folder = args.container.folder;
+  boot.folder = place.path;
+  boot.id = args.container.id;
+  boot.takes_all = pod_role(*args.config).is_sandbox;
   boot.machine = machine_for(o_.options, size);
   boot.template_folder = template_for(boot.machine);
   boot.virtiofsd = o_.options.virtiofsd;
@@ -113,11 +143,12 @@ Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, con
   auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
   SpawnOptions spawn_options;
   spawn_options.argv = {path_join(program_dir(), "husk-sandbox"), args.container.id};
-  spawn_options.fds = {{theirs.get(), kCreatorFd}};
+  spawn_options.fds = {{theirs.get(), kCreatorFd}, {place.listener.get(), kListenerFd}};
   spawn_options.cwd = "/";
   spawn_options.new_session = true;
   spawn_options.before_exec = [&cgroup] { const_cast<Cgroup&>(cgroup).add(getpid()); };
   Child child = spawn(spawn_options);
+  place.listener.reset();
   creator = std::move(ours);
   send_message(creator.get(), boot_to_json(boot));
   return child;
@@ -155,31 +186,101 @@ void wait_for_shim(int socket) {
   if (ready.value) throw_errno("entering the container's root in husk-shim's mount namespace", ready.value);
 }
 
-void VmBackend::ask_create(const CreateArgs& args, int creator, const std::string& sandbox_folder, pid_t shim,
-                           int shim_socket) {
+// False: that sandbox is ending.
+bool VmBackend::join(const CreateArgs& args, UniqueFd control, bool takes_all, Undo& undo) {
+  try {
+    Json reply = converse(control.get(),
+                          {{"op", "join"}, {"id", args.container.id}, {"takes_all", takes_all}}, {},
+                          deadline::kControlReply);
+    undo.sandbox = identify(reply.at("pid"));
+    undo.save(args.container.folder);
+    return true;
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::kWrongState) throw;
+    return false;
+  }
+}
+
+// In that order: the VM of a container whose namespace it joins; its pod's; one of its own.
+VmBackend::Seat VmBackend::take_seat(const CreateArgs& args, Cgroup& cgroup, Undo& undo) {
+  const PodRole role = pod_role(*args.config);
+  const std::string named = named_sandbox(*args.config, o_.root);
+  cgroup.create();  // before the VM knows of us: it may have to move in
+  for (int i = 0; i < kAttempts; ++i) {
+    SandboxFolder place;
+    if (named.empty()) {
+      place = claim_sandbox_folder(o_.root, role.pod.empty() ? args.container.id : role.pod, !role.pod.empty());
+    } else {
+      place.path = named;
+      if (!connect_control(named, place.control)) break;
+    }
+    undo.sandbox_folder = place.path;
+    undo.save(args.container.folder);
+    if (place.control) {
+      UniqueFd connection = dup_fd(place.control.get());
+      if (!join(args, std::move(place.control), role.is_sandbox, undo)) continue;
+      apply_host_limits(cgroup, *args.config, nullptr);
+      return {std::move(connection), false};
+    }
+    Seat seat{{}, true};
+    const Size size = size_for_host(*args.config, o_.options);
+    apply_host_limits(cgroup, *args.config, &size);
+    undo.sandbox = identify(spawn_sandbox(args, cgroup, size, place, seat.connection).pid);
+    undo.save(args.container.folder);
+    return seat;
+  }
+  throw Error(ErrorKind::kWrongState, "the VM of the containers to join is ending");
+}
+
+Json tell(int connection, const Json& body, const std::vector<int>& fds, std::chrono::milliseconds timeout) {
+  Message reply;
+  if (!exchange(connection, body, fds, reply, timeout))
+    throw Error(ErrorKind::kGuestDied, "husk-sandbox ended while the container was created");
+  throw_if_error(reply.body);
+  return std::move(reply.body);
+}
+
+// The sources are looked up here, where the engine's mounts are; husk-sandbox's mount namespace may not have them.
+void send_mounts(int connection, const std::string& id, const std::vector<SharedSource>& shared) {
+  for (size_t i = 0; i < shared.size(); i += kMountsAtOnce) {
+    Json names = Json::array();
+    std::vector<UniqueFd> trees;
+    std::vector<int> fds;
+    for (size_t k = i; k < std::min(i + kMountsAtOnce, shared.size()); ++k) {
+      names.push_back(shared[k].name);
+      trees.push_back(with_context("sharing " + shared[k].source, [&] {
+        return clone_for_share(shared[k].source, shared[k].readonly);
+      }));
+      fds.push_back(trees.back().get());
+    }
+    tell(connection, {{"op", "mounts"}, {"id", id}, {"names", names}}, fds, deadline::kControlReply);
+  }
+}
+
+void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, int shim_socket) {
+  const std::string netns_path = "/proc/" + std::to_string(shim) + "/ns/net";
+  GuestConfig guest = make_guest_config(*args.config, {args.container.id, args.rootfs, args.bundle, netns_path,
+                                                       [this](pid_t pid) {
+                                                         RunningContainer owner;
+                                                         return find_by_shim(pid, o_.root, owner) ? owner.id : "";
+                                                       }});
+  for (const std::string& warning : guest.warnings) spdlog::warn("{}", warning);
+  send_mounts(connection, args.container.id, guest.shared);
   Json body = {{"op", "create"},
                {"id", args.container.id},
                {"bundle", args.bundle},
-               {"rootfs", args.rootfs},
-               {"config_file", path_join(args.container.folder, "guest-config.json")},
                {"terminal", args.stdio.terminal},
                {"shim", shim},
                {"no_pivot", args.no_pivot},
-               {"no_new_keyring", args.no_new_keyring},
-               {"splice", creator >= 0}};  // a member finds its sandbox's network as it is
+               {"no_new_keyring", args.no_new_keyring}};
   // By file, since a config may be larger than a message.
-  write_file(body["config_file"], spec::encode_config(*args.config).dump(), true);
-  UniqueFd netns = open_file("/proc/" + std::to_string(shim) + "/ns/net", O_RDONLY);
+  const std::string path = path_join(args.container.folder, "guest-config.json");
+  write_file(path, spec::encode_config(guest.config).dump(), true);
+  UniqueFd config = open_file(path, O_RDONLY), netns = open_file(netns_path, O_RDONLY);
   std::vector<int> fds = process_fds(args.stdio, shim_socket);
   fds.push_back(netns.get());
-  if (creator < 0) {
-    request(sandbox_folder, body, fds, deadline::kCreateReply);
-    return;
-  }
-  Message reply;
-  if (!exchange(creator, body, fds, reply, deadline::kCreateReply))
-    throw Error(ErrorKind::kGuestDied, "husk-sandbox ended while the container was created");
-  throw_if_error(reply.body);
+  fds.push_back(config.get());
+  tell(connection, body, fds, deadline::kCreateReply);
 }
 
 pid_t VmBackend::create(const CreateArgs& args) {
@@ -188,42 +289,29 @@ pid_t VmBackend::create(const CreateArgs& args) {
   const spec::Linux& linux_config = *args.config->linux_;
 
   Undo undo;
-  undo.sandbox_folder = find_sandbox(*args.config, o_.root);
-  bool owner = undo.sandbox_folder.empty();
-  if (owner) undo.sandbox_folder = args.container.folder;
   undo.cgroup = cgroup_path(linux_config.cgroups_path, args.container.id, args.systemd_cgroup);
-  if (owner) undo.netns = linux_config.find_namespace(spec::NamespaceType::kNetwork)->path;
+  undo.netns = linux_config.find_namespace(spec::NamespaceType::kNetwork)->path;
+  if (pid_of_namespace_path(undo.netns)) undo.netns.clear();  // ends with its processes
   undo.save(args.container.folder);
 
   Child shim;
-  UniqueFd creator, shim_socket;
+  Seat seat;
   try {
     UniqueFd netns = open_network_namespace(*args.config);
-    uint64_t host_memory =
-        static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
-    Size size =
-        size_for(*args.config, o_.options, static_cast<uint32_t>(sysconf(_SC_NPROCESSORS_ONLN)), host_memory);
     Cgroup cgroup(undo.cgroup);
-    cgroup.create();
-    for (const std::string& warning : cgroup.apply(host_resources(*args.config, size)))
-      spdlog::debug("{}", warning);
-    if (owner) {
-      Child sandbox = spawn_sandbox(args, cgroup, size, creator);
-      undo.sandbox = identify(sandbox.pid);
-      undo.save(args.container.folder);
-    }
+    seat = take_seat(args, cgroup, undo);
     // From here on the VM boots, whatever we wait for.
-    UniqueFd root = open_file(args.rootfs, O_PATH | O_DIRECTORY);
+    UniqueFd root = open_file(args.rootfs, O_PATH | O_DIRECTORY), shim_socket;
     shim = spawn_shim(args.container.id, args.stdio, cgroup, netns.get(), {root.get(), kShimRootFd},
                       shim_socket);
     undo.shim = identify(shim.pid);
     undo.save(args.container.folder);
     wait_for_shim(shim_socket.get());
     if (args.on_runtime_created) args.on_runtime_created(shim.pid);
-    ask_create(args, creator.get(), undo.sandbox_folder, shim.pid, shim_socket.get());
+    ask_create(args, seat.connection.get(), shim.pid, shim_socket.get());
     return shim.pid;
   } catch (...) {
-    creator.reset();
+    seat.connection.reset();
     kill_and_reap(shim);
     try {
       remove(args.container);
@@ -298,38 +386,58 @@ std::vector<pid_t> VmBackend::host_pids(const ContainerRef& c) {
   return ask(c, {{"op", "shims"}}, deadline::kControlReply).at("pids").get<std::vector<pid_t>>();
 }
 
-// By itself if it can, and in any case.
-void VmBackend::end_sandbox(const std::string& folder, const ProcessId& sandbox) {
-  UniqueFd pidfd = open_process(sandbox);
-  if (!pidfd) return;
-  bool asked = true;
-  try {
-    request(folder, {{"op", "end"}}, {}, deadline::kControlRequest);
-  } catch (const Error& e) {
-    spdlog::debug("asking husk-sandbox to end: {}", e.what());
-    asked = e.kind() == ErrorKind::kWrongState;  // it is ending already, and does not listen any more
+// husk-sandbox, QEMU and virtiofsd are in the cgroup of one container. When that goes they move to another's.
+void move_processes(const Cgroup& from, const std::string& heir_folder) {
+  Undo heir;
+  if (!Undo::load(heir_folder, heir)) throw Error(ErrorKind::kNotFound, heir_folder + " has gone");
+  Cgroup to(heir.cgroup);
+  for (pid_t pid : from.pids()) to.add(pid);
+}
+
+// Takes the container out of its VM. False: others are in it, and the VM's processes are in their cgroups; true: it
+// has ended.
+bool VmBackend::leave_sandbox(const ContainerRef& c, const Undo& undo) {
+  for (int i = 0; i < kAttempts; ++i) {
+    std::string heir;
+    bool answered = false;
+    try {
+      heir = request(undo.sandbox_folder, {{"op", "remove"}, {"id", c.id}}, {}, deadline::kControlReply)
+                 .value("heir", "");
+      answered = true;
+    } catch (const Error& e) {
+      spdlog::debug("removing {} from its sandbox: {}", c.id, e.what());
+      answered = e.kind() == ErrorKind::kWrongState;  // it is ending already, and does not listen any more
+    }
+    if (heir.empty()) {
+      UniqueFd pidfd = open_process(undo.sandbox);
+      if (pidfd && (!answered || !wait_pidfd(pidfd.get(), deadline::kDeleteEnd))) kill_process(undo.sandbox);
+      return true;
+    }
+    try {
+      kill_process(undo.shim);
+      Cgroup own(undo.cgroup);
+      if (!own.pids().empty()) move_processes(own, path_join(o_.root, heir));
+      return false;
+    } catch (const Error& e) {
+      spdlog::debug("moving the VM to {}: {}", heir, e.what());  // it may be on its way out, too
+    }
   }
-  if (!asked || !wait_pidfd(pidfd.get(), deadline::kDeleteEnd)) kill_process(sandbox);
+  spdlog::warn("{}: the VM could not be moved to another container's cgroup: ending it", c.id);
+  kill_process(undo.sandbox);
+  return true;
 }
 
 void VmBackend::remove(const ContainerRef& c) {
   Undo undo;
   if (!Undo::load(c.folder, undo)) return;
-  if (undo.sandbox_folder == c.folder) {
-    end_sandbox(c.folder, undo.sandbox);
-  } else {
-    try {
-      request(undo.sandbox_folder, {{"op", "remove"}, {"id", c.id}}, {}, deadline::kControlReply);
-    } catch (const Error& e) {
-      spdlog::debug("removing {} from its sandbox: {}", c.id,
-                    e.what());  // the sandbox has ended: so has its member
-    }
-  }
+  const bool vm_ended = leave_sandbox(c, undo);
   kill_process(undo.shim);
-  if (!undo.netns.empty() && path_exists(undo.netns)) unsplice_all(undo.netns);
   Cgroup cgroup(undo.cgroup);
   cgroup.kill_all(SIGKILL);  // what a killed husk-sandbox may have left for a moment
   cgroup.remove(deadline::kCgroupRemove);
+  if (!vm_ended) return;
+  if (!undo.netns.empty() && path_exists(undo.netns)) unsplice_all(undo.netns);
+  remove_sandbox_folder(undo.sandbox_folder);
 }
 
 }  // namespace

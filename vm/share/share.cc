@@ -72,6 +72,13 @@ void enter_private_mount_namespace() {
   check(mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr), "making / a slave mount");
 }
 
+UniqueFd clone_for_share(const std::string& source, bool readonly) {
+  UniqueFd tree = clone_tree(source, true);
+  // Private: a mount that came in later from the host would be writable below a read-only one.
+  set_mount_attributes(tree.get(), readonly ? MOUNT_ATTR_RDONLY : 0, MS_PRIVATE, true, source);
+  return tree;
+}
+
 struct Share::Impl {
   std::string folder;
   // The folder twice: below our mount, where only we can write, and through it, as the guest sees it:
@@ -155,16 +162,12 @@ UniqueFd Share::take_socket() {
   return std::move(impl_->socket);
 }
 
-std::string Share::add(const std::string& container, const std::string& name, const std::string& source,
-                       bool readonly) {
-  return with_context("sharing " + source, [&] {
+void Share::add(const std::string& container, const std::string& name, UniqueFd tree) {
+  with_context("sharing " + printable(container + "/" + name), [&] {
     require_name(container);
     require_name(name);
-    UniqueFd tree = clone_tree(source, true);
-    // Private: a mount that came in later from the host would be writable below a read-only one.
-    set_mount_attributes(tree.get(), readonly ? MOUNT_ATTR_RDONLY : 0, MS_PRIVATE, true, source);
     struct stat st;
-    check(fstat(tree.get(), &st), "stat " + source);
+    check(fstat(tree.get(), &st), "stat");
 
     int base = impl_->base.get();
     if (mkdirat(base, container.c_str(), 0755) != 0 && errno != EEXIST) throw_errno("mkdir " + container);
@@ -181,8 +184,11 @@ std::string Share::add(const std::string& container, const std::string& name, co
       unlinkat(base, path.c_str(), is_folder ? AT_REMOVEDIR : 0);
       throw;
     }
-    return path;
   });
+}
+
+std::string Share::guest_path(const std::string& container, const std::string& name) {
+  return std::string(kGuestRoot) + "/" + container + "/" + name;
 }
 
 void Share::remove(const std::string& container) {

@@ -1,6 +1,6 @@
 // How a host directory reaches the guest: one virtiofsd for the whole VM shows one folder; rootfs and volumes
-// are bind mounts below it. The mounts live in the caller's (husk-sandbox's) private mount namespace and end
-// with it.
+// are bind mounts below it. Sources are looked up where the engine's mounts are seen, by husk; the mounts
+// themselves live in husk-sandbox's private mount namespace and end with it.
 #pragma once
 
 #include <memory>
@@ -21,6 +21,10 @@ struct ShareConfig {
 // come in, ours never go out). Call once, single-threaded.
 void enter_private_mount_namespace();
 
+// What is mounted at source in the caller's mount namespace, with all below it, as a mount that is nowhere yet;
+// read-only all the way down where asked. Private: what the host mounts there later stays out. Throws.
+UniqueFd clone_for_share(const std::string& source, bool readonly);
+
 class Share {
  public:
   // Makes the folder a shared mount of its own (so that later mounts reach virtiofsd's namespace) and starts
@@ -30,10 +34,10 @@ class Share {
 
   // The connected vhost-user socket for Machine::plug_share; once.
   UniqueFd take_socket();
-  // Binds a host file or folder (rbind) to FOLDER/CONTAINER/NAME; returns that path relative to the share's
-  // root. The mount is read-only where asked. Throws.
-  std::string add(const std::string& container, const std::string& name, const std::string& source,
-                  bool readonly);
+  // Attaches what clone_for_share() returned, in whatever process, at FOLDER/CONTAINER/NAME. Throws.
+  void add(const std::string& container, const std::string& name, UniqueFd tree);
+  // Where the guest finds that.
+  static std::string guest_path(const std::string& container, const std::string& name);
   // Unmounts everything below FOLDER/CONTAINER and removes it.
   void remove(const std::string& container);
   pid_t pid() const;

@@ -1,0 +1,23 @@
+// Where a sandbox lives on disk: ROOT/.vm/NAME, with its control socket. Not in a container's folder, because a VM may
+// outlive the container that it was made for.
+#pragma once
+
+#include <string>
+
+#include "libcontainer/base/fd.h"
+
+namespace husk::vm {
+
+struct SandboxFolder {
+  std::string path;
+  UniqueFd listener;  // a new sandbox: its control socket, listening before husk-sandbox runs
+  UniqueFd control;   // or a living one to join: a connection to it
+};
+
+// A new folder for a sandbox named after a container; or, with join, that of the living sandbox of this name,
+// a new one where there is none. Of many at once one makes it and the others join. Throws.
+SandboxFolder claim_sandbox_folder(const std::string& root, const std::string& name, bool join);
+// When no husk-sandbox lives there any more: what one that was killed has left. Gone already is fine.
+void remove_sandbox_folder(const std::string& path);
+
+}  // namespace husk::vm
