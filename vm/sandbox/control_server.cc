@@ -46,7 +46,7 @@ class Server {
 
  private:
   void serve_creator();
-  void serve_new_container(int socket, const std::string& id);
+  void serve_new_container(int socket, const std::string& id, std::atomic<bool>& answered);
   void serve_connection(UniqueFd socket);
   void accept_connection();
   [[noreturn]] void abandon();
@@ -68,19 +68,18 @@ void Server::abandon() {
   _exit(1);
 }
 
-// Its mounts, then its create. What goes wrong, husk's own end included, undoes it.
-void Server::serve_new_container(int socket, const std::string& id) {
+// Its mounts, then its create. What goes wrong, husk's own end included, undoes it. answered: husk may go.
+void Server::serve_new_container(int socket, const std::string& id, std::atomic<bool>& answered) {
   try {
     Message message;
-    for (bool created = false; !created;) {
+    while (!answered) {
       if (!receive_message(socket, message, std::chrono::milliseconds(-1)))
         throw Error(ErrorKind::kGuestDied, "the husk that wanted it is gone");
       Json reply = answer(sandbox_, message);
-      created = message.body.value("op", "") == "create";
       const bool failed = reply.contains("error");
       if (failed) sandbox_.forsake(id);
+      answered = failed || message.body.value("op", "") == "create";
       send_message(socket, reply);
-      if (failed) return;
     }
   } catch (const Error& e) {
     spdlog::error("creating {}: {}", id, e.what());
@@ -89,7 +88,7 @@ void Server::serve_new_container(int socket, const std::string& id) {
 }
 
 void Server::serve_creator() {
-  serve_new_container(creator_.get(), first_);
+  serve_new_container(creator_.get(), first_, created_);
   created_ = true;
   shutdown(creator_.get(), SHUT_RDWR);
 }
@@ -100,8 +99,9 @@ void Server::serve_connection(UniqueFd socket) {
     if (receive_message(socket.get(), message, deadline::kControlRequest)) {
       Json reply = answer(sandbox_, message);
       send_message(socket.get(), reply);
-      if (message.body.value("op", "") == "join" && !reply.contains("error"))
-        serve_new_container(socket.get(), message.body.at("id"));
+      std::atomic<bool> answered{reply.contains("error")};
+      if (message.body.value("op", "") == "join")
+        serve_new_container(socket.get(), message.body.at("id"), answered);
     }
   } catch (const std::exception& e) {  // no memory, too
     spdlog::debug("control connection: {}", e.what());
