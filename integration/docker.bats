@@ -216,3 +216,34 @@ on_docker_terminal() { DOCKER_CONFIG=$D/config on_terminal "$DOCKER" -H "unix://
     like "error" "$err" 'no-such-user'
     is "containers" "$(docker ps -aq)" ""
 }
+
+@test "docker run --ipc container:X: shared memory and a network of its own; --network container:X outlives X" {
+    ok docker run -d --name "$NAME" --ipc shareable busybox sh -c 'echo first >/dev/shm/file; exec sleep 1000'
+    ok docker run --rm --name "${NAME}b" --ipc "container:$NAME" busybox \
+        sh -c 'cat /dev/shm/file; echo second >/dev/shm/other; ip -o -4 addr show dev eth0; ping -c 1 -w 10 172.17.0.1 >/dev/null && echo reached'
+    like "output" "$out" '^first'
+    like "output" "$out" 'reached$'
+    unlike "its address" "$out" " $(field "$NAME" .NetworkSettings.IPAddress)/"
+    ok docker exec "$NAME" cat /dev/shm/other
+    is "what the other left" "$out" second
+    ok docker run -d --name "${NAME}b" --network "container:$NAME" --pid "container:$NAME" busybox sleep 2000
+    ok docker exec "${NAME}b" ps
+    like "processes" "$out" 'sleep 1000'
+    ok docker rm -f "${NAME}b"
+    ok docker run -d --name "${NAME}b" --network "container:$NAME" busybox sleep 2000
+    ok docker stop -t 0 "$NAME"
+    ok docker rm "$NAME"
+    ok docker exec "${NAME}b" true
+    ok docker rm -f "${NAME}b"
+}
+
+@test "twenty docker run --rm at once: every exit code is right" {
+    local i pids=()
+    for i in {1..20}; do
+        (s=0; docker run --rm --name "$NAME-$i" busybox sh -c "echo $i; exit $i" >"$T/$i.out" 2>"$T/$i.err" || s=$?; echo $s >"$T/$i.status") &
+        pids+=($!)
+    done
+    wait "${pids[@]}"
+    for i in {1..20}; do is "exit code and output of $i ($(cat "$T/$i.err"))" "$(cat "$T/$i.status" "$T/$i.out")" "$i"$'\n'"$i"; done
+    is "containers" "$(docker ps -aq)" ""
+}

@@ -194,3 +194,34 @@ on_podman_terminal() {
     like "lo" "$out" '127.0.0.1/8'
     unlike "routes" "$out" 'default'
 }
+
+@test "podman run --network, --ipc and --pid container:X: one VM" {
+    ok prun -d busybox sleep 1000
+    ok podman run --cgroup-parent "/ht$TAG" --name "${NAME}b" --rm --network "container:$NAME" --ipc "container:$NAME" --pid "container:$NAME" busybox \
+        sh -c 'ps; ip -o -4 addr show dev eth0; echo shared >/dev/shm/file; touch /dev/mqueue/queue'
+    like "processes" "$out" 'sleep 1000'
+    like "eth0" "$out" " $(field "$NAME" .NetworkSettings.IPAddress)/16 "
+    ok podman exec "$NAME" sh -c 'cat /dev/shm/file; ls /dev/mqueue'
+    is "what the other left" "$out" $'shared\nqueue'
+    is "running" "$(field "$NAME" .State.Running)" true
+    # -eo runs the image's own ps. Without it podman looks into /proc of the host, where the guest's processes are not.
+    ok podman top "$NAME" -eo pid,args
+    like "top" "$out" 'sleep 1000'
+}
+
+@test "podman pod: its containers share a VM, the network, ipc and the hostname" {
+    ok podman pod create --name "p$NAME" --cgroup-parent "/ht$TAG" --infra-image busybox --infra-command 'sleep 1000'
+    local pod=$out
+    ok podman run -d --pod "p$NAME" --name "$NAME" busybox sh -c 'echo "served from $(hostname)" >/www/index.html; exec httpd -f -p 80 -h /www'
+    until_ok "the server" podman exec "$NAME" wget -q -O /dev/null http://127.0.0.1/
+    ok podman run --rm --pod "p$NAME" --name "${NAME}b" busybox sh -c 'wget -q -O - http://127.0.0.1/; hostname; echo x >/dev/shm/file'
+    is "page and hostname" "$out" "served from p$NAME"$'\n'"p$NAME"
+    ok podman exec "$NAME" cat /dev/shm/file
+    # A member that ends leaves the others alone.
+    ok podman run -d --pod "p$NAME" --name "${NAME}b" busybox sleep 1000
+    ok podman rm -f -t 0 "$NAME"
+    ok podman exec "${NAME}b" true
+    ok podman pod rm -f -t 0 "p$NAME"
+    # Podman leaves the pod's folder in hierarchies that it does not know.
+    find /sys/fs/cgroup -depth -type d -path "*/ht$TAG/$pod*" -exec rmdir {} +
+}

@@ -15,9 +15,9 @@ namespace husk::guest {
 // The pid of a container's init; throws kNotFound.
 using FindInit = std::function<pid_t(const std::string& id)>;
 
-// Namespaces: "husk:ID" is that of another container, "husk-ns:KEY" a named one. Mounts: "husk-shm:KEY" is shared
-// memory, to be kept as long as the container. Hooks: only startContainer runs here. Throws kInvalid where process or
-// an absolute root is missing.
+// Namespaces: "husk:ID" is that of another container, "husk-ns:KEY" a named one. Mounts: "husk-shm:KEY" is
+// shared memory, to be kept as long as the container. Hooks: only startContainer runs here. Throws kInvalid
+// where process or an absolute root is missing.
 std::vector<std::shared_ptr<SharedMemory>> localize_config(spec::Config& config, const FindInit& find_init,
                                                            NamedNamespaces& namespaces,
                                                            SharedMemories& memories);

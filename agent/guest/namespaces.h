@@ -16,8 +16,8 @@ inline constexpr size_t kMaxNamespaces = 1024;
 // Thread-safe. What was made once stays as long as the guest, as a pinned one would.
 class NamedNamespaces {
  public:
-  // A path of the namespace, made when the key is new (network, ipc and uts only: throws kInvalid). Empty: it is the
-  // guest's own, which the first network is.
+  // A path of the namespace, made when the key is new (network, ipc and uts only: throws kInvalid). Empty: it
+  // is the guest's own, which the first network is.
   std::string path(spec::NamespaceType type, const std::string& key);
   // The network namespace's fd; -1: the guest's own.
   int network(const std::string& key);

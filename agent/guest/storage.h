@@ -12,7 +12,8 @@ namespace husk::guest {
 void mount_share(const std::string& tag, bool plugged_late);
 void unmount_share(const std::string& tag);
 
-// A tmpfs that several containers have as their /dev/shm. Its end unmounts it; who still has it keeps the files.
+// A tmpfs that several containers have as their /dev/shm. Its end unmounts it; who still has it keeps the
+// files.
 class SharedMemory {
  public:
   // size: of tmpfs(5), or empty. Throws.

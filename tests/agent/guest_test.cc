@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -87,21 +88,41 @@ TEST(GuestConfig, KeepsWhatThisKernelHasToDo) {
   config.hooks.create_container.resize(1);
   config.hooks.start_container.resize(2);
   config.linux_.emplace();
-  config.linux_->namespaces = {{spec::NamespaceType::kNetwork, "/proc/1/ns/net"},
+  NamedNamespaces named;
+  SharedMemories memories;
+  config.linux_->namespaces = {{spec::NamespaceType::kNetwork, "husk-ns:first"},
                                {spec::NamespaceType::kIpc, "husk:c0"},
                                {spec::NamespaceType::kPid, ""}};
-  localize_config(config, [](const std::string& id) {
+  auto find_init = [](const std::string& id) {
     EXPECT_EQ(id, "c0");
     return 42;
-  });
+  };
+  localize_config(config, find_init, named, memories);
   ASSERT_EQ(config.linux_->namespaces.size(), 2u);
   EXPECT_EQ(config.linux_->namespaces[0].path, "/proc/42/ns/ipc");
   EXPECT_TRUE(config.hooks.prestart.empty() && config.hooks.create_container.empty());
   EXPECT_EQ(config.hooks.start_container.size(), 2u);
   config.root->path = "rootfs";
-  EXPECT_THROW(localize_config(config, {}), Error);
+  EXPECT_THROW(localize_config(config, {}, named, memories), Error);
   config.process.reset();
-  EXPECT_THROW(localize_config(config, {}), Error);
+  EXPECT_THROW(localize_config(config, {}, named, memories), Error);
+}
+
+TEST(NamedNamespaces, OneForEachKey) {
+  if (geteuid() != 0) GTEST_SKIP() << "namespaces need root";
+  NamedNamespaces named;
+  using spec::NamespaceType;
+  EXPECT_EQ(named.network("a"), -1);  // the guest's own
+  EXPECT_EQ(named.path(NamespaceType::kNetwork, "a"), "");
+  EXPECT_GE(named.network("b"), 0);
+  std::string ipc = named.path(NamespaceType::kIpc, "a");
+  EXPECT_EQ(named.path(NamespaceType::kIpc, "a"), ipc);
+  EXPECT_NE(named.path(NamespaceType::kIpc, "b"), ipc);
+  struct stat ours, theirs;
+  ASSERT_TRUE(stat("/proc/self/ns/ipc", &ours) == 0 && stat(ipc.c_str(), &theirs) == 0);
+  EXPECT_NE(ours.st_ino, theirs.st_ino);
+  EXPECT_THROW(named.path(NamespaceType::kPid, "a"), Error);
+  EXPECT_THROW(named.network(""), Error);
 }
 
 TEST(GuestConfig, TheCgroupStaysBelowTheRoot) {

@@ -132,21 +132,26 @@ TEST_F(ShareTest, VirtiofsdDiesWithItsParent) {
 }
 
 TEST_F(ShareTest, BadNamesAndSources) {
-  EXPECT_EQ(
-      in_child([&] {
-        auto share = start();
-        for (const char* bad : {"", ".", "..", "a/b"}) {
-          require(kind_of([&] { share->add(bad, "n", clone_for_share(folder.path, false)); }) == ErrorKind::kInvalid,
-                  "container");
-          require(kind_of([&] { share->add("c", bad, clone_for_share(folder.path, false)); }) == ErrorKind::kInvalid, "name");
-          require(kind_of([&] { share->remove(bad); }) == ErrorKind::kInvalid, "remove");
-        }
-        require(kind_of([&] { share->add("c", "n", clone_for_share(folder / "no", false)); }) == ErrorKind::kNotFound,
-                "source");
-        share->add("c", "n", clone_for_share(folder.path, false));
-        require(kind_of([&] { share->add("c", "n", clone_for_share(folder.path, false)); }) == ErrorKind::kExists, "twice");
-      }),
-      "");
+  EXPECT_EQ(in_child([&] {
+              auto share = start();
+              for (const char* bad : {"", ".", "..", "a/b"}) {
+                require(kind_of([&] { share->add(bad, "n", clone_for_share(folder.path, false)); }) ==
+                            ErrorKind::kInvalid,
+                        "container");
+                require(kind_of([&] { share->add("c", bad, clone_for_share(folder.path, false)); }) ==
+                            ErrorKind::kInvalid,
+                        "name");
+                require(kind_of([&] { share->remove(bad); }) == ErrorKind::kInvalid, "remove");
+              }
+              require(kind_of([&] { share->add("c", "n", clone_for_share(folder / "no", false)); }) ==
+                          ErrorKind::kNotFound,
+                      "source");
+              share->add("c", "n", clone_for_share(folder.path, false));
+              require(kind_of([&] { share->add("c", "n", clone_for_share(folder.path, false)); }) ==
+                          ErrorKind::kExists,
+                      "twice");
+            }),
+            "");
 }
 
 TEST_F(ShareTest, TellsWhyVirtiofsdFailed) {

@@ -26,8 +26,8 @@ std::vector<Endpoint> splice_namespace(int netns_fd, const std::vector<std::stri
 // Removes the ingress qdiscs that splice_namespace() made, from the interfaces named. An interface or
 // namespace that is gone is fine. Never throws; logs.
 void unsplice(int netns_fd, const std::vector<std::string>& interfaces) noexcept;
-// The same for every interface of a namespace, by path: after a kill -9 nobody knows which ones they were. Where
-// another VM has its taps nothing is done.
+// The same for every interface of a namespace, by path: after a kill -9 nobody knows which ones they were.
+// Where another VM has its taps nothing is done.
 void unsplice_all(const std::string& netns_path) noexcept;
 
 }  // namespace husk::vm

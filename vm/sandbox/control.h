@@ -1,7 +1,7 @@
-// husk's side of the control socket: ROOT/.vm/NAME/control.sock of a running husk-sandbox. One connection, one
-// request, one reply, each a JSON message (libcontainer/base/message.h) whose "op" says what is wanted. Only a new
-// container's connection lasts: `boot` (no reply) or `join`, then `mounts` as often as it takes, then `create`.
-// Until that has been answered, its end means: undo.
+// husk's side of the control socket: ROOT/.vm/NAME/control.sock of a running husk-sandbox. One connection,
+// one request, one reply, each a JSON message (libcontainer/base/message.h) whose "op" says what is wanted.
+// Only a new container's connection lasts: `boot` (no reply) or `join`, then `mounts` as often as it takes,
+// then `create`. Until that has been answered, its end means: undo.
 #pragma once
 
 #include <chrono>
@@ -19,9 +19,9 @@ inline constexpr int kCreatorFd = 3, kListenerFd = 4;
 
 // The first message to a new husk-sandbox: all that it needs to start its VM.
 struct BootRequest {
-  std::string folder;       // where control.sock is
-  std::string id;           // the first container
-  bool takes_all = false;   // its end is the VM's
+  std::string folder;      // where control.sock is
+  std::string id;          // the first container
+  bool takes_all = false;  // its end is the VM's
   MachineConfig machine;
   std::string template_folder;  // where a saved VM may be; empty: boot
   std::string virtiofsd, virtiofs_cache;

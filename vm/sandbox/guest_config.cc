@@ -93,9 +93,8 @@ std::string guest_namespace(const spec::Namespace& ns, const GuestConfigArgs& ar
   if (!owner.empty()) return "husk:" + owner;
   bool nameable = network || ns.type == NamespaceType::kIpc || ns.type == NamespaceType::kUts;
   if (pid || !nameable)
-    throw Error(ErrorKind::kInvalid,
-                std::string("joining the ") + namespace_file(ns.type) + " namespace " + printable(path) +
-                    ": it is not that of a running husk container");
+    throw Error(ErrorKind::kInvalid, std::string("joining the ") + namespace_file(ns.type) + " namespace " +
+                                         printable(path) + ": it is not that of a running husk container");
   struct stat st {};
   check(stat(path.c_str(), &st), "namespace " + printable(path));
   return "husk-ns:" + name_of(st);
@@ -110,8 +109,7 @@ GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& a
   guest.shared.push_back({"rootfs", args.rootfs, host.root->readonly});
   config.root->path = Share::guest_path(args.id, "rootfs");
   for (size_t i = 0; i < config.mounts.size(); ++i)
-    if (is_bind(config.mounts[i]))
-      translate_bind(config.mounts[i], args, "mount" + std::to_string(i), guest);
+    if (is_bind(config.mounts[i])) translate_bind(config.mounts[i], args, "mount" + std::to_string(i), guest);
   config.hooks = {};
   config.hooks.start_container = host.hooks.start_container;
   config.process->apparmor_profile.clear();

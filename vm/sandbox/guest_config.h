@@ -1,5 +1,6 @@
-// The host's config.json made the guest's: sources of bind mounts become paths below the share, namespaces of the
-// host become names, what only the host can do is taken out. Runs in husk, where the engine's mounts are seen.
+// The host's config.json made the guest's: sources of bind mounts become paths below the share, namespaces of
+// the host become names, what only the host can do is taken out. Runs in husk, where the engine's mounts are
+// seen.
 #pragma once
 
 #include <sys/types.h>

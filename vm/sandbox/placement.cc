@@ -3,9 +3,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
@@ -24,6 +28,41 @@ void refuse(const char* name, const char* why) {
   throw Error(ErrorKind::kUnsupported, std::string("the host's ") + name +
                                            " namespace cannot be shared with a container in a VM (" + why +
                                            ")");
+}
+
+int64_t number(const std::string& text) {
+  int64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+// Limits of a whole pod, as containerd and CRI-O annotate them; what they don't say is absent.
+spec::Resources pod_resources(const spec::Config& config) {
+  int64_t memory = 0, quota = 0, period = 0;
+  auto take = [&](const char* key, int64_t& value) {
+    auto found = config.annotations.find(key);
+    if (found != config.annotations.end()) value = number(found->second);
+  };
+  take("io.kubernetes.cri.sandbox-memory", memory);
+  take("io.kubernetes.cri.sandbox-cpu-quota", quota);
+  take("io.kubernetes.cri.sandbox-cpu-period", period);
+  auto crio = config.annotations.find("io.kubernetes.cri-o.PodLinuxResources");
+  if (crio != config.annotations.end()) {
+    auto json = nlohmann::json::parse(crio->second, nullptr, false);
+    auto member = [&](const char* name, int64_t otherwise) {
+      return json.is_object() && json.contains(name) && json[name].is_number_integer()
+                 ? json[name].get<int64_t>()
+                 : otherwise;
+    };
+    memory = member("memory_limit_in_bytes", memory);
+    quota = member("cpu_quota", quota);
+    period = member("cpu_period", period);
+  }
+  spec::Resources pod;
+  if (memory > 0) pod.memory.emplace().limit = memory;
+  if (quota > 0) pod.cpu.emplace().quota = quota;
+  if (quota > 0 && period > 0) pod.cpu->period = static_cast<uint64_t>(period);
+  return pod;
 }
 
 }  // namespace
@@ -67,6 +106,19 @@ PodRole pod_role(const spec::Config& config) {
       return {s->second, false};
   }
   return {};
+}
+
+Size vm_size(const spec::Config& config, const spec::Options& options) {
+  const auto cpus = static_cast<uint32_t>(sysconf(_SC_NPROCESSORS_ONLN));
+  const auto memory =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+  Size size = size_for(config, options, cpus, memory);
+  const PodRole role = pod_role(config);
+  if (role.pod.empty() && !role.is_sandbox) return size;
+  spec::Config pod = config;
+  pod.linux_->resources = pod_resources(config);
+  const Size whole = size_for(pod, options, cpus, memory);
+  return {std::max(size.vcpus, whole.vcpus), std::max(size.memory_mib, whole.memory_mib)};
 }
 
 bool find_by_shim(pid_t shim, const std::string& root, RunningContainer& out) {

@@ -22,6 +22,11 @@ struct PodRole {
 };
 PodRole pod_role(const spec::Config& config);
 
+// The size of the VM that a container makes. A pod's is for containers that come later, too: what the engine
+// says of the whole pod (by annotation), else husk's defaults, and never less than the container's own limits
+// ask for.
+Size vm_size(const spec::Config& config, const spec::Options& options);
+
 // A running container below root, by its husk-shim.
 struct RunningContainer {
   std::string id, sandbox_folder;
@@ -39,8 +44,8 @@ pid_t pid_of_namespace_path(const std::string& path);
 UniqueFd open_network_namespace(const spec::Config& config);
 
 // What bounds the VM on the host: the VM's memory and kVmmOverheadMib for QEMU and virtiofsd (where the
-// container has a limit), CPU shares and cpusets. The rest is the guest's to enforce. No vm: that of a member, whose
-// cgroup holds the VM only when the one that made it has gone.
+// container has a limit), CPU shares and cpusets. The rest is the guest's to enforce. No vm: that of a
+// member, whose cgroup holds the VM only when the one that made it has gone.
 inline constexpr uint32_t kVmmOverheadMib = 192;
 spec::Resources host_resources(const spec::Config& config, const Size* vm);
 

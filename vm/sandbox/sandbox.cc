@@ -228,8 +228,7 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
     interfaces = with_context("network", [&] { return splice_network(fds[4].get(), network); });
   }
   wait_for_guest();
-  if (!interfaces.empty())
-    with_context("network", [&] { agent_->configure_network(network, interfaces); });
+  if (!interfaces.empty()) with_context("network", [&] { agent_->configure_network(network, interfaces); });
   agent_->create_container(id, config, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
   spdlog::debug("{} created in the guest", id);
   relay(id, "", std::move(process), body.at("shim"));

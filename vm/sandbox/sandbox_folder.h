@@ -1,5 +1,5 @@
-// Where a sandbox lives on disk: ROOT/.vm/NAME, with its control socket. Not in a container's folder, because a VM may
-// outlive the container that it was made for.
+// Where a sandbox lives on disk: ROOT/.vm/NAME, with its control socket. Not in a container's folder, because
+// a VM may outlive the container that it was made for.
 #pragma once
 
 #include <string>

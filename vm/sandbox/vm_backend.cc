@@ -57,7 +57,8 @@ class VmBackend : public Backend {
 
  private:
   std::string template_for(const MachineConfig& machine) const;
-  // The VM that a new container is in: the connection to its husk-sandbox, which knows of the container from then on.
+  // The VM that a new container is in: the connection to its husk-sandbox, which knows of the container from
+  // then on.
   struct Seat {
     UniqueFd connection;
     bool made_vm = false;
@@ -90,12 +91,6 @@ std::vector<int> process_fds(const HostStdio& stdio, int shim_socket) {
 void refuse_preserved(const std::vector<int>& fds) {
   if (!fds.empty())
     throw Error(ErrorKind::kUnsupported, "--preserve-fds: the host's fds cannot be passed into a VM");
-}
-
-Size size_for_host(const spec::Config& config, const spec::Options& options) {
-  uint64_t memory =
-      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
-  return size_for(config, options, static_cast<uint32_t>(sysconf(_SC_NPROCESSORS_ONLN)), memory);
 }
 
 void apply_host_limits(Cgroup& cgroup, const spec::Config& config, const Size* vm) {
@@ -189,9 +184,9 @@ void wait_for_shim(int socket) {
 // False: that sandbox is ending.
 bool VmBackend::join(const CreateArgs& args, UniqueFd control, bool takes_all, Undo& undo) {
   try {
-    Json reply = converse(control.get(),
-                          {{"op", "join"}, {"id", args.container.id}, {"takes_all", takes_all}}, {},
-                          deadline::kControlReply);
+    Json reply =
+        converse(control.get(), {{"op", "join"}, {"id", args.container.id}, {"takes_all", takes_all}}, {},
+                 deadline::kControlReply);
     undo.sandbox = identify(reply.at("pid"));
     undo.save(args.container.folder);
     return true;
@@ -209,7 +204,8 @@ VmBackend::Seat VmBackend::take_seat(const CreateArgs& args, Cgroup& cgroup, Und
   for (int i = 0; i < kAttempts; ++i) {
     SandboxFolder place;
     if (named.empty()) {
-      place = claim_sandbox_folder(o_.root, role.pod.empty() ? args.container.id : role.pod, !role.pod.empty());
+      place =
+          claim_sandbox_folder(o_.root, role.pod.empty() ? args.container.id : role.pod, !role.pod.empty());
     } else {
       place.path = named;
       if (!connect_control(named, place.control)) break;
@@ -223,7 +219,7 @@ VmBackend::Seat VmBackend::take_seat(const CreateArgs& args, Cgroup& cgroup, Und
       return {std::move(connection), false};
     }
     Seat seat{{}, true};
-    const Size size = size_for_host(*args.config, o_.options);
+    const Size size = vm_size(*args.config, o_.options);
     apply_host_limits(cgroup, *args.config, &size);
     undo.sandbox = identify(spawn_sandbox(args, cgroup, size, place, seat.connection).pid);
     undo.save(args.container.folder);
@@ -240,7 +236,8 @@ Json tell(int connection, const Json& body, const std::vector<int>& fds, std::ch
   return std::move(reply.body);
 }
 
-// The sources are looked up here, where the engine's mounts are; husk-sandbox's mount namespace may not have them.
+// The sources are looked up here, where the engine's mounts are; husk-sandbox's mount namespace may not have
+// them.
 void send_mounts(int connection, const std::string& id, const std::vector<SharedSource>& shared) {
   for (size_t i = 0; i < shared.size(); i += kMountsAtOnce) {
     Json names = Json::array();
@@ -248,9 +245,8 @@ void send_mounts(int connection, const std::string& id, const std::vector<Shared
     std::vector<int> fds;
     for (size_t k = i; k < std::min(i + kMountsAtOnce, shared.size()); ++k) {
       names.push_back(shared[k].name);
-      trees.push_back(with_context("sharing " + shared[k].source, [&] {
-        return clone_for_share(shared[k].source, shared[k].readonly);
-      }));
+      trees.push_back(with_context("sharing " + shared[k].source,
+                                   [&] { return clone_for_share(shared[k].source, shared[k].readonly); }));
       fds.push_back(trees.back().get());
     }
     tell(connection, {{"op", "mounts"}, {"id", id}, {"names", names}}, fds, deadline::kControlReply);
@@ -259,11 +255,11 @@ void send_mounts(int connection, const std::string& id, const std::vector<Shared
 
 void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, int shim_socket) {
   const std::string netns_path = "/proc/" + std::to_string(shim) + "/ns/net";
-  GuestConfig guest = make_guest_config(*args.config, {args.container.id, args.rootfs, args.bundle, netns_path,
-                                                       [this](pid_t pid) {
-                                                         RunningContainer owner;
-                                                         return find_by_shim(pid, o_.root, owner) ? owner.id : "";
-                                                       }});
+  GuestConfig guest = make_guest_config(
+      *args.config, {args.container.id, args.rootfs, args.bundle, netns_path, [this](pid_t pid) {
+                       RunningContainer owner;
+                       return find_by_shim(pid, o_.root, owner) ? owner.id : "";
+                     }});
   for (const std::string& warning : guest.warnings) spdlog::warn("{}", warning);
   send_mounts(connection, args.container.id, guest.shared);
   Json body = {{"op", "create"},
@@ -394,8 +390,8 @@ void move_processes(const Cgroup& from, const std::string& heir_folder) {
   for (pid_t pid : from.pids()) to.add(pid);
 }
 
-// Takes the container out of its VM. False: others are in it, and the VM's processes are in their cgroups; true: it
-// has ended.
+// Takes the container out of its VM. False: others are in it, and the VM's processes are in their cgroups;
+// true: it has ended.
 bool VmBackend::leave_sandbox(const ContainerRef& c, const Undo& undo) {
   for (int i = 0; i < kAttempts; ++i) {
     std::string heir;

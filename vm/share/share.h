@@ -21,8 +21,8 @@ struct ShareConfig {
 // come in, ours never go out). Call once, single-threaded.
 void enter_private_mount_namespace();
 
-// What is mounted at source in the caller's mount namespace, with all below it, as a mount that is nowhere yet;
-// read-only all the way down where asked. Private: what the host mounts there later stays out. Throws.
+// What is mounted at source in the caller's mount namespace, with all below it, as a mount that is nowhere
+// yet; read-only all the way down where asked. Private: what the host mounts there later stays out. Throws.
 UniqueFd clone_for_share(const std::string& source, bool readonly);
 
 class Share {
