@@ -221,7 +221,9 @@ on_podman_terminal() {
     ok podman run -d --pod "p$NAME" --name "${NAME}b" busybox sleep 1000
     ok podman rm -f -t 0 "$NAME"
     ok podman exec "${NAME}b" true
-    ok podman pod rm -f -t 0 "p$NAME"
+    # Podman does not wait for its conmons before it removes their cgroup.
+    ok podman pod stop -t 0 "p$NAME"
+    until_ok "the pod's end" podman pod rm -f -t 0 "p$NAME"
     # Podman leaves the pod's folder in hierarchies that it does not know.
     find /sys/fs/cgroup -depth -type d -path "*/ht$TAG/$pod*" -exec rmdir {} +
 }

@@ -42,7 +42,7 @@ void use(spec::Config config) {
       compile_seccomp(*config.linux_->seccomp);
     });
   allowed_to_fail([&] {
-    guest::localize_config(config, [](const std::string&) { return 1; });
+    localize(config);
     const std::string cgroup = guest::guest_cgroup_path(config, "id");
     require(cgroup.starts_with('/') && cgroup != "/" && cgroup.find("/../") == std::string::npos,
             "a container's cgroup is below the root");
@@ -50,6 +50,15 @@ void use(spec::Config config) {
 }
 
 }  // namespace
+
+// The host's names are taken as they are; what would make a namespace or a tmpfs of this machine is left out.
+void localize(spec::Config& config) {
+  guest::NamedNamespaces namespaces;
+  guest::SharedMemories memories;
+  if (config.linux_) std::erase_if(config.linux_->namespaces, [](const auto& n) { return n.path.starts_with("husk-ns:"); });
+  std::erase_if(config.mounts, [](const auto& m) { return m.source.starts_with("husk-shm:"); });
+  guest::localize_config(config, [](const std::string&) { return 1; }, namespaces, memories);
+}
 
 bool allowed_to_fail(const std::function<void()>& f) {
   try {

@@ -7,6 +7,8 @@
 #include <functional>
 #include <string_view>
 
+#include "spec/config.h"
+
 namespace husk::fuzz {
 
 void config(std::string_view input);         // config.json: decode, validate, encode, and what the guest makes of it
@@ -36,5 +38,7 @@ inline void require(bool held, const char* promise) {
 
 // Runs f, which may throw an Error that makes a good line, and nothing else. True if it threw none.
 bool allowed_to_fail(const std::function<void()>& f);
+// What the guest makes of a config.
+void localize(spec::Config& config);
 
 }  // namespace husk::fuzz

@@ -57,7 +57,8 @@ bool parse(std::string_view bytes, Request& request) {
 template <typename Request, typename Reply>
 void call(grpc::Status (AgentService::*method)(grpc::ServerContext*, const Request*, Reply*), std::string_view bytes) {
   static auto* reaper = new guest::Reaper;  // lives as long as the process
-  static guest::Guest guest(*reaper, "/nonexistent");
+  static InitProgram no_program("/nonexistent");
+  static guest::Guest guest(*reaper, no_program);
   static AgentService service(guest);
   Request request;
   Reply reply;
@@ -73,7 +74,7 @@ void create_container(std::string_view bytes) {
   allowed_to_fail([&] {
     checked_id(request.container_id());
     spec::Config config = spec::decode_config(request.config_json());
-    guest::localize_config(config, [](const std::string&) { return 1; });
+    localize(config);
     guest::guest_cgroup_path(config, request.container_id());
   });
 }
