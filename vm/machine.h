@@ -45,11 +45,11 @@ class Machine {
   virtual void plug_share(const std::string& tag, UniqueFd socket) = 0;
   // Plugs a virtio-net card on an open tap.
   virtual void plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) = 0;
-  // Reads the device state of a saved VM and returns when the guest runs on; MachineStart::memory holds its RAM by then.
-  // Throws kTimeout; kGuestDied with QEMU's words.
+  // Reads the device state of a saved VM and returns when the guest runs on; MachineStart::memory holds its
+  // RAM by then. Throws kTimeout; kGuestDied with QEMU's words.
   virtual void resume(UniqueFd state) = 0;
-  // Stops the guest and writes its device state to the file; its RAM is what MachineStart::memory holds from then on. Only
-  // for a VM into which nothing was plugged. Throws.
+  // Stops the guest and writes its device state to the file; its RAM is what MachineStart::memory holds from
+  // then on. Only for a VM into which nothing was plugged. Throws.
   virtual void save(UniqueFd state) = 0;
   // Our ends of the virtio-serial port "husk.agent" (SOCK_STREAM) and of the serial console (SOCK_STREAM,
   // what the guest prints). Each can be taken once.

@@ -136,7 +136,8 @@ void boot() {
 
 void prepare() {
   try {
-    prepare_devices(container_device_rules({spec::DeviceCgroup{}}));  // what engines ask for: nothing but the defaults
+    prepare_devices(
+        container_device_rules({spec::DeviceCgroup{}}));  // what engines ask for: nothing but the defaults
   } catch (const Error& e) {
     log_warning(e.message());
   }

@@ -202,8 +202,7 @@ std::vector<std::string> Container::update(const spec::Resources& resources) {
 
 Exit Container::finish(const Process& process, ExitStatus status) {
   bool is_init = process.id().empty();
-  if (is_init)
-    std::call_once(synced_, [] { sync(); });  // the rootfs, and every volume
+  if (is_init) std::call_once(synced_, [] { sync(); });  // the rootfs, and every volume
   bool killed = is_init || status.signal == SIGKILL;
   try {
     return {status, killed && cgroup_.oom_kills() > 0};

@@ -7,8 +7,8 @@
 
 namespace husk::guest {
 
-// Has the kernel look for new devices on the PCI bus; those that it finds have their drivers when this returns. A guest without
-// PCI has nothing to scan.
+// Has the kernel look for new devices on the PCI bus; those that it finds have their drivers when this
+// returns. A guest without PCI has nothing to scan.
 void rescan_devices();
 
 // Calls `there` until it returns true: at once, then after each announcement and each rescan of the PCI bus

@@ -42,7 +42,8 @@ void configure(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, INT_MAX);
   builder.AddChannelArgument(GRPC_ARG_ENABLE_CENSUS, 0);
   builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
-  builder.AddChannelArgument(GRPC_ARG_MINIMAL_STACK, 1);  // no compression, no idle time, no deadlines of its own
+  builder.AddChannelArgument(GRPC_ARG_MINIMAL_STACK,
+                             1);  // no compression, no idle time, no deadlines of its own
   // One connection on one vCPU: one queue, and a thread in reserve while the first one runs a handler.
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);

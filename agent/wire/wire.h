@@ -35,8 +35,8 @@ void throw_if_failed(const grpc::Status& status, const std::string& what);
 
 // The guest's side of a character device: gRPC needs a socket, so bytes are pumped between `device` (opened
 // O_RDWR) and one end of a socketpair whose other end is returned. Two detached threads; they end when either
-// side does, and the first to end calls on_end (in its thread, once). Nothing is read or written before wait_for_peer has
-// returned (in a thread of the pump; it must not throw).
+// side does, and the first to end calls on_end (in its thread, once). Nothing is read or written before
+// wait_for_peer has returned (in a thread of the pump; it must not throw).
 UniqueFd pump_device(UniqueFd device, std::function<void()> on_end = {},
                      std::function<void(int device)> wait_for_peer = {});
 

@@ -74,7 +74,8 @@ struct Agent {
     init_program.prepare();
   }
 
-  // The next container or exec finds a husk-init that waits. Made after each start, when nobody has anything better to do.
+  // The next container or exec finds a husk-init that waits. Made after each start, when nobody has anything
+  // better to do.
   [[noreturn]] void keep_init_prepared() {
     setpriority(PRIO_PROCESS, 0, 19);  // this thread's
     for (;;) {
@@ -91,7 +92,8 @@ bool is_husk_init(const char* name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // One program in the guest, two names: what it has in memory, and what QEMU has translated of it, serves both.
+  // One program in the guest, two names: what it has in memory, and what QEMU has translated of it, serves
+  // both.
   if (is_husk_init(argv[0])) return husk::init_main(argc, argv);
   std::set_terminate(die);
   prepare_process();

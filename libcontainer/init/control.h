@@ -39,8 +39,8 @@ struct InitRequest {
   const spec::Linux& linux_() const;
 };
 
-// Says {"waiting"} and receives the request; takes fd 3, the preserved fds and the standard streams to their places. False: the parent is
-// gone.
+// Says {"waiting"} and receives the request; takes fd 3, the preserved fds and the standard streams to their
+// places. False: the parent is gone.
 bool receive_request(InitRequest& request);
 // {"pid"} with the final process's pidfd.
 void send_pid(const InitRequest& request, pid_t pid, int pidfd);

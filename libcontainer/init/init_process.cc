@@ -201,8 +201,7 @@ spec::Config reduced(const ExecRequest& request) {
 
 }  // namespace
 
-InitProcess InitProcess::create(InitProgram& program, const CreateRequest& request,
-                                const StdioFds& stdio) {
+InitProcess InitProcess::create(InitProgram& program, const CreateRequest& request, const StdioFds& stdio) {
   Birth birth(program, stdio, request.preserve_fds);
   birth.request({{"id", request.id},
                  {"rootfs", request.rootfs},

@@ -13,8 +13,9 @@ namespace husk {
 
 class InitProgram {
  public:
-  // sealed: what runs in a container (and can be reached there as /proc/PID/exe for a moment) is a sealed copy in memory,
-  // not the file that the next container starts from (CVE-2019-5736). Not needed where the file cannot be written to.
+  // sealed: what runs in a container (and can be reached there as /proc/PID/exe for a moment) is a sealed
+  // copy in memory, not the file that the next container starts from (CVE-2019-5736). Not needed where the
+  // file cannot be written to.
   explicit InitProgram(std::string path, bool sealed = true) : path_(std::move(path)), sealed_(sealed) {}
 
   // A husk-init that reads its request from the other end of `control`.
@@ -22,12 +23,12 @@ class InitProgram {
     Child child;
     UniqueFd control;
   };
-  // The spare one, if it is there and no fds are to be preserved (they become 4, 5, … in it); else a new one, which dies with
-  // the calling thread. Throws.
+  // The spare one, if it is there and no fds are to be preserved (they become 4, 5, … in it); else a new one,
+  // which dies with the calling thread. Throws.
   Waiting take(const std::vector<int>& preserve_fds);
 
-  // Makes a spare one where there is none, which spares the next take() the exec. From a thread that lives as long as the
-  // process: the spare's end follows that thread's.
+  // Makes a spare one where there is none, which spares the next take() the exec. From a thread that lives as
+  // long as the process: the spare's end follows that thread's.
   void prepare();
   // Somebody has time for prepare() now; wait_for_time() returns.
   void make_spare();

@@ -78,7 +78,8 @@ class Cgroup {
 // The devices any container may use (runtime-spec, config-linux.md, "Default Devices", and what runc allows
 // beside them): mknod of everything, null, zero, full, random, urandom, tty, console, ptmx, pts/*, net/tun.
 std::vector<spec::DeviceCgroup> default_device_rules();
-// Makes ready what Cgroup::apply_devices() needs for these rules on v2: the kernel has verified their program.
+// Makes ready what Cgroup::apply_devices() needs for these rules on v2: the kernel has verified their
+// program.
 void prepare_devices(const std::vector<spec::DeviceCgroup>& rules);
 
 // config.linux.cgroupsPath → the path for Cgroup. systemd: "slice:prefix:name" becomes

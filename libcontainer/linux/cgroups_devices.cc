@@ -212,7 +212,8 @@ UniqueFd load_program(const std::vector<bpf_insn>& program) {
   throw_errno("load the device program", err);
 }
 
-// Loaded ones are kept: most containers ask for the same, and verifying it again costs more than the rest of a cgroup.
+// Loaded ones are kept: most containers ask for the same, and verifying it again costs more than the rest of
+// a cgroup.
 std::shared_ptr<UniqueFd> loaded_program(const std::vector<spec::DeviceCgroup>& rules) {
   static constexpr size_t kMost = 8;
   static std::mutex mutex;
@@ -325,7 +326,8 @@ std::vector<bpf_insn> device_program(const std::vector<spec::DeviceCgroup>& rule
   for (const spec::DeviceCgroup& d : rules) parsed.push_back(parse_rule(d));
   // The last match wins, so it is asked first.
   for (auto rule = parsed.rbegin(); rule != parsed.rend(); ++rule) {
-    if (std::any_of(asked.begin(), asked.end(), [&](const Rule& r) { return decides_for(r, *rule); })) continue;
+    if (std::any_of(asked.begin(), asked.end(), [&](const Rule& r) { return decides_for(r, *rule); }))
+      continue;
     emit_rule(out, *rule);
     // The verifier refuses code that cannot be reached.
     if (rule->everything()) return out;

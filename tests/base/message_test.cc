@@ -26,9 +26,10 @@ TEST(Message, AnErrorSurvives) {
 }
 
 TEST(Message, ABrokenErrorIsAnErrorAllTheSame) {
-  for (const char* text : {"[]", "null", "{}", R"({"error": null})", R"({"error": []})", R"({"error": "x"})",
-                           R"({"error": {"kind": 5, "errno": "x", "message": []}})",
-                           R"({"error": {"errno": 99999999999}})", R"({"error": {"errno": -1, "message": ""}})"}) {
+  for (const char* text :
+       {"[]", "null", "{}", R"({"error": null})", R"({"error": []})", R"({"error": "x"})",
+        R"({"error": {"kind": 5, "errno": "x", "message": []}})", R"({"error": {"errno": 99999999999}})",
+        R"({"error": {"errno": -1, "message": ""}})"}) {
     const Error error = error_from_json(Json::parse(text));
     EXPECT_EQ(error.kind(), ErrorKind::kInternal) << text;
     EXPECT_EQ(error.errnum(), 0) << text;

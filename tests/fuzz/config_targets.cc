@@ -55,9 +55,11 @@ void use(spec::Config config) {
 void localize(spec::Config& config) {
   guest::NamedNamespaces namespaces;
   guest::SharedMemories memories;
-  if (config.linux_) std::erase_if(config.linux_->namespaces, [](const auto& n) { return n.path.starts_with("husk-ns:"); });
+  if (config.linux_)
+    std::erase_if(config.linux_->namespaces, [](const auto& n) { return n.path.starts_with("husk-ns:"); });
   std::erase_if(config.mounts, [](const auto& m) { return m.source.starts_with("husk-shm:"); });
-  guest::localize_config(config, [](const std::string&) { return 1; }, namespaces, memories);
+  guest::localize_config(
+      config, [](const std::string&) { return 1; }, namespaces, memories);
 }
 
 bool allowed_to_fail(const std::function<void()>& f) {
@@ -108,7 +110,8 @@ void user(std::string_view input) {
   const std::string asked(input.substr(0, end));
   spec::User user;
   if (allowed_to_fail([&] { cmd::set_user(user, asked); })) {
-    require(asked.find_first_not_of("0123456789:") == std::string::npos, "a user is made of digits and a colon");
+    require(asked.find_first_not_of("0123456789:") == std::string::npos,
+            "a user is made of digits and a colon");
     require(std::count(asked.begin(), asked.end(), ':') <= 1, "a user has at most one colon");
   }
   const std::string_view passwd = input.substr(std::min(end + 1, input.size()));

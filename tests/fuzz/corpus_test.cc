@@ -13,7 +13,8 @@ class Corpus : public testing::TestWithParam<Target> {};
 
 TEST_P(Corpus, DoesNoHarm) {
   size_t count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string("tests/fuzz/corpus/") + GetParam().name)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string("tests/fuzz/corpus/") + GetParam().name)) {
     SCOPED_TRACE(entry.path());
     GetParam().run(read_file(entry.path()));
     ++count;

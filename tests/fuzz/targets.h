@@ -1,5 +1,5 @@
-// The fuzzers: functions that get any bytes, and crash when husk's code does what it must not do with them. libFuzzer feeds them in `make
-// fuzz`, corpus_test.cc with what is in corpus/ in every `make check`.
+// The fuzzers: functions that get any bytes, and crash when husk's code does what it must not do with them.
+// libFuzzer feeds them in `make fuzz`, corpus_test.cc with what is in corpus/ in every `make check`.
 #pragma once
 
 #include <cstdio>
@@ -11,9 +11,9 @@
 
 namespace husk::fuzz {
 
-void config(std::string_view input);         // config.json: decode, validate, encode, and what the guest makes of it
+void config(std::string_view input);  // config.json: decode, validate, encode, and what the guest makes of it
 void mount_options(std::string_view input);  // the first line is the type, each other one an option
-void user(std::string_view input);           // the first line is that of exec --user, the others are /etc/passwd
+void user(std::string_view input);  // the first line is that of exec --user, the others are /etc/passwd
 void husk_toml(std::string_view input);
 void message(std::string_view input);  // on the control socket: the first byte is the number of fds
 void qmp(std::string_view input);      // what QEMU says
@@ -25,8 +25,10 @@ struct Target {
 };
 
 inline constexpr Target kTargets[] = {
-    {"config", config},   {"mount_options", mount_options}, {"user", user}, {"husk_toml", husk_toml},
-    {"message", message}, {"qmp", qmp},                     {"agent", agent},
+    {"config", config},   {"mount_options", mount_options},
+    {"user", user},       {"husk_toml", husk_toml},
+    {"message", message}, {"qmp", qmp},
+    {"agent", agent},
 };
 
 // What the code under test promises.

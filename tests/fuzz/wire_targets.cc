@@ -1,4 +1,5 @@
-// What peers say: the control socket's, QEMU's, the agent's messages. The guest, and so QEMU, are not trusted.
+// What peers say: the control socket's, QEMU's, the agent's messages. The guest, and so QEMU, are not
+// trusted.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,7 +56,8 @@ bool parse(std::string_view bytes, Request& request) {
 
 // An RPC on a guest without containers: what it does before it finds that out.
 template <typename Request, typename Reply>
-void call(grpc::Status (AgentService::*method)(grpc::ServerContext*, const Request*, Reply*), std::string_view bytes) {
+void call(grpc::Status (AgentService::*method)(grpc::ServerContext*, const Request*, Reply*),
+          std::string_view bytes) {
   static auto* reaper = new guest::Reaper;  // lives as long as the process
   static InitProgram no_program("/nonexistent");
   static guest::Guest guest(*reaper, no_program);
@@ -110,7 +112,8 @@ void message(std::string_view input) {
   shutdown(pair.first.get(), SHUT_WR);
   Message message;
   const bool got = allowed_to_fail([&] {
-    if (!receive_message(pair.second.get(), message, std::chrono::seconds(5))) throw Error(ErrorKind::kInvalid, "end");
+    if (!receive_message(pair.second.get(), message, std::chrono::seconds(5)))
+      throw Error(ErrorKind::kInvalid, "end");
   });
   if (!got) return;
   require(message.body.is_object() && message.fds.size() == fds, "a message is an object, with all its fds");
@@ -136,22 +139,36 @@ void qmp(std::string_view input) {
 void agent(std::string_view input) {
   using Service = AgentService;
   switch (take_byte(input) % 14) {
-    case 0: return create_container(input);
-    case 1: return interfaces(input);
-    case 2: return failed_call(input);
-    case 3: return call(&Service::Hello, input);
-    case 4: return call(&Service::CreateProcess, input);
-    case 5: return call(&Service::StartProcess, input);
-    case 6: return call(&Service::SignalProcess, input);
-    case 7: return call(&Service::PauseContainer, input);
-    case 8: return call(&Service::UpdateContainer, input);
-    case 9: return call(&Service::StatsContainer, input);
-    case 10: return call(&Service::ListProcesses, input);
-    case 11: return call(&Service::RemoveContainer, input);
-    case 12: return call(&Service::ListContainers, input);
+    case 0:
+      return create_container(input);
+    case 1:
+      return interfaces(input);
+    case 2:
+      return failed_call(input);
+    case 3:
+      return call(&Service::Hello, input);
+    case 4:
+      return call(&Service::CreateProcess, input);
+    case 5:
+      return call(&Service::StartProcess, input);
+    case 6:
+      return call(&Service::SignalProcess, input);
+    case 7:
+      return call(&Service::PauseContainer, input);
+    case 8:
+      return call(&Service::UpdateContainer, input);
+    case 9:
+      return call(&Service::StatsContainer, input);
+    case 10:
+      return call(&Service::ListProcesses, input);
+    case 11:
+      return call(&Service::RemoveContainer, input);
+    case 12:
+      return call(&Service::ListContainers, input);
     default: {
       agent::AttachOutput output;
-      if (parse(input, output)) require(output.ByteSizeLong() < input.size() * 2 + 64, "a message has its size");
+      if (parse(input, output))
+        require(output.ByteSizeLong() < input.size() * 2 + 64, "a message has its size");
     }
   }
 }

@@ -52,8 +52,8 @@ std::string memory_backend(const QemuFds& fds) {
 }
 
 void add_hotplug_ports(Args& args, const MachineConfig& c) {
-  // The guest looks for a new device when the agent asks for it. Else each plug interrupts it with an ACPI event, whose
-  // interpreter is a twentieth of all the code that a start from a template runs.
+  // The guest looks for a new device when the agent asks for it. Else each plug interrupts it with an ACPI
+  // event, whose interpreter is a twentieth of all the code that a start from a template runs.
   if (c.type == MachineType::kQ35)
     add(args, {"-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"});
   for (uint32_t i = 0; i < std::min(c.hotplug_ports, kMaxPorts); ++i) {

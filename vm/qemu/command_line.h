@@ -8,7 +8,8 @@
 
 namespace husk::vm {
 
-// The numbers that our fds have inside QEMU, and how it starts (MachineStart). memory: -1 for RAM of QEMU's own.
+// The numbers that our fds have inside QEMU, and how it starts (MachineStart). memory: -1 for RAM of QEMU's
+// own.
 struct QemuFds {
   int qmp = 3, agent = 4, console = 5, memory = -1;
   bool saved = false;

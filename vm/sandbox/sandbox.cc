@@ -64,7 +64,8 @@ bool Sandbox::resume_machine() {
   return resumed_;
 }
 
-// Returns at once. In a VM that boots, its kernel finds the share without a rescan, since the firmware still runs.
+// Returns at once. In a VM that boots, its kernel finds the share without a rescan, since the firmware still
+// runs.
 std::future<void> Sandbox::plug_share() {
   return std::async(std::launch::async, [this] {
     std::lock_guard lock(plug_mutex_);

@@ -93,7 +93,7 @@ class Sandbox {
   void explain_guest_death(Error& error);
   void require_share();  // with plug_mutex_ held
   bool guest_lives();
-  bool any_lives();  // any container
+  bool any_lives();   // any container
   bool idle() const;  // with mutex_ held
   void wake();
 

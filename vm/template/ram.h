@@ -11,8 +11,8 @@ namespace husk::vm {
 UniqueFd make_ram(uint64_t bytes);
 // What is not a hole.
 uint64_t ram_bytes(int fd);
-// Copies what is not a hole, and of that only pages that are not all zeros, into a file of the same size that is all holes.
-// Throws.
+// Copies what is not a hole, and of that only pages that are not all zeros, into a file of the same size that
+// is all holes. Throws.
 void copy_ram(int from, int to);
 
 }  // namespace husk::vm

@@ -78,8 +78,9 @@ void wait_ready(Machine& machine, int console) {
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (n <= 0) {
       wait_pidfd(machine.pidfd(), deadline::kProcessEnd);
-      throw Error(ErrorKind::kGuestDied, "the guest ended (" + machine.last_words() + "); its last words: " +
-                                             printable(text.substr(text.size() - std::min<size_t>(text.size(), 200))));
+      throw Error(ErrorKind::kGuestDied,
+                  "the guest ended (" + machine.last_words() + "); its last words: " +
+                      printable(text.substr(text.size() - std::min<size_t>(text.size(), 200))));
     }
     text.append(buffer, static_cast<size_t>(n));
     if (text.size() > 2 * sizeof buffer) text.erase(0, text.size() - sizeof buffer);
@@ -196,7 +197,8 @@ std::vector<TemplateInfo> TemplateStore::list() const {
     found.emplace_back(st.st_mtime, std::move(info));
   }
   closedir(dir);
-  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
   std::vector<TemplateInfo> out;
   for (auto& [time, info] : found) out.push_back(std::move(info));
   return out;

@@ -1,5 +1,6 @@
-// Templates: VMs saved just before their first work, and resumed for as many containers as need one. Each is a folder of
-// RAM and device state, named after all that went into it; whatever of that changes, another template is made.
+// Templates: VMs saved just before their first work, and resumed for as many containers as need one. Each is
+// a folder of RAM and device state, named after all that went into it; whatever of that changes, another
+// template is made.
 #pragma once
 
 #include <cstdint>
@@ -25,15 +26,16 @@ struct TemplateInfo {
 
 class TemplateStore {
  public:
-  // folder: on tmpfs, or the memory of templates is the page cache's. cap_mib: of all templates together, for make(): the
-  // one that was used longest ago goes first.
-  explicit TemplateStore(std::string folder, uint32_t cap_mib = 0) : folder_(std::move(folder)), cap_mib_(cap_mib) {}
+  // folder: on tmpfs, or the memory of templates is the page cache's. cap_mib: of all templates together, for
+  // make(): the one that was used longest ago goes first.
+  explicit TemplateStore(std::string folder, uint32_t cap_mib = 0)
+      : folder_(std::move(folder)), cap_mib_(cap_mib) {}
 
   // The template's name: a hash of QEMU, its arguments, kernel, initrd, firmware, and this boot of the host.
   static std::string key(const MachineConfig& machine);
 
-  // Makes the template for such machines unless it is there, and waits for whoever makes it just now. False: it is not worth
-  // its memory (larger than the cap). Single-threaded callers only; throws.
+  // Makes the template for such machines unless it is there, and waits for whoever makes it just now. False:
+  // it is not worth its memory (larger than the cap). Single-threaded callers only; throws.
   bool make(const MachineConfig& machine) const;
   // Empty where there is no whole one (then it is removed).
   SavedVm open(const MachineConfig& machine) const;

@@ -1,0 +1,130 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/file.h"
+#include "tests/vm/temp_folder.h"
+#include "vm/qemu/command_line.h"
+#include "vm/template/ram.h"
+#include "vm/template/template_store.h"
+
+namespace husk::vm {
+namespace {
+
+std::string page(char c) {
+  return std::string(4096, c);
+}
+
+void put(int fd, off_t offset, const std::string& data) {
+  ASSERT_EQ(pwrite(fd, data.data(), data.size(), offset), static_cast<ssize_t>(data.size()));
+}
+
+std::string get(int fd, off_t offset, size_t size) {
+  std::string data(size, '?');
+  EXPECT_EQ(pread(fd, data.data(), size, offset), static_cast<ssize_t>(size));
+  return data;
+}
+
+TEST(Ram, CopiesDataAndLeavesHolesAndZerosOut) {
+  constexpr off_t kFar = 200 << 20;
+  UniqueFd from = make_ram(256 << 20), to = make_ram(256 << 20);
+  put(from.get(), 0, page('a') + page(0) + page('b'));
+  put(from.get(), kFar, page('c'));
+  EXPECT_EQ(ram_bytes(from.get()), 4u * 4096);
+  copy_ram(from.get(), to.get());
+  EXPECT_EQ(get(to.get(), 0, 3 * 4096), page('a') + page(0) + page('b'));
+  EXPECT_EQ(get(to.get(), kFar, 4096), page('c'));
+  EXPECT_EQ(ram_bytes(to.get()), 3u * 4096) << "a page of zeros is a hole";
+}
+
+TEST(Ram, AnEmptyOneIsAllHoles) {
+  UniqueFd from = make_ram(64 << 20), to = make_ram(64 << 20);
+  copy_ram(from.get(), to.get());
+  EXPECT_EQ(ram_bytes(to.get()), 0u);
+}
+
+TEST(Ram, ALostTailIsAnError) {
+  UniqueFd from = make_ram(1 << 20);
+  put(from.get(), 0, page('a'));
+  UniqueFd closed(open("/dev/full", O_WRONLY | O_CLOEXEC));
+  EXPECT_THROW(copy_ram(from.get(), closed.get()), Error);
+}
+
+class TemplateStoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    machine.vmm = folder / "qemu";
+    machine.kernel = folder / "vmlinux";
+    machine.initrd = folder / "initrd";
+    for (const std::string& file : {machine.vmm, machine.kernel, machine.initrd}) write_file(file, "x", true);
+  }
+  TempFolder folder;
+  MachineConfig machine;
+};
+
+TEST_F(TemplateStoreTest, TheKeyChangesWithAllThatGoesIn) {
+  const std::string before = TemplateStore::key(machine);
+  EXPECT_EQ(TemplateStore::key(machine), before);
+  MachineConfig other = machine;
+  other.memory_mib += 1;
+  EXPECT_NE(TemplateStore::key(other), before);
+  other = machine;
+  other.vcpus = 2;
+  EXPECT_NE(TemplateStore::key(other), before);
+  other = machine;
+  other.kernel_params = "quiet";
+  EXPECT_NE(TemplateStore::key(other), before);
+  write_file_atomic(machine.initrd, "y");  // another file of the same name and size
+  EXPECT_NE(TemplateStore::key(machine), before);
+}
+
+TEST_F(TemplateStoreTest, WhatIsNotThereIsNoTemplate) {
+  TemplateStore store(folder / "templates", 100);
+  EXPECT_FALSE(store.open(machine));
+  EXPECT_TRUE(store.list().empty());
+  EXPECT_EQ(store.destroy(), 0u);
+  EXPECT_FALSE(path_exists(folder / "templates")) << "looking makes nothing";
+}
+
+TEST_F(TemplateStoreTest, AHalfMadeOneIsNotUsedAndGoes) {
+  TemplateStore store(folder / "templates", 100);
+  std::string path = path_join(folder / "templates", TemplateStore::key(machine));
+  make_dirs(path);
+  write_file(path_join(path, "memory"), page('a'), true);
+  EXPECT_EQ(store.list().size(), 1u);
+  EXPECT_FALSE(store.open(machine));
+  EXPECT_FALSE(path_exists(path));
+}
+
+TEST_F(TemplateStoreTest, WithoutACapNoneIsMade) {
+  TemplateStore store(folder / "templates", 0);
+  EXPECT_FALSE(store.make(machine));
+  EXPECT_FALSE(path_exists(folder / "templates"));
+}
+
+TEST_F(TemplateStoreTest, AMakerThatFailsLeavesNothing) {
+  machine.vmm = "/bin/false";
+  TemplateStore store(folder / "templates", 100);
+  EXPECT_THROW(store.make(machine), Error);
+  EXPECT_TRUE(store.list().empty());
+}
+
+TEST(SavedCommandLine, HasNoKernelAndItsRamByFd) {
+  MachineConfig machine;
+  machine.vmm = "qemu";
+  machine.kernel = "/vmlinux";
+  machine.initrd = "/initrd";
+  QemuFds fds;
+  fds.memory = 6;
+  fds.saved = true;
+  std::string line;
+  for (const std::string& argument : qemu_arguments(machine, fds, 0)) line += argument + " ";
+  EXPECT_NE(line.find("-incoming defer"), std::string::npos) << line;
+  EXPECT_NE(line.find("memory-backend-file,mem-path=/proc/self/fd/6,id=ram,share=on"), std::string::npos) << line;
+  EXPECT_EQ(line.find("vmlinux"), std::string::npos) << line;
+  EXPECT_EQ(line.find("/initrd"), std::string::npos) << line;
+}
+
+}  // namespace
+}  // namespace husk::vm
