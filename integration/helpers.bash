@@ -276,6 +276,14 @@ island_pids() {
 }
 island_empty() { [[ -z $(island_pids) ]]; }
 
+# Podman makes folders and files of its own where a controller that it knows is not mounted.
+remove_plain_cgroups() {
+    local hierarchy
+    for hierarchy in /sys/fs/cgroup/*/; do
+        mountpoint -q "$hierarchy" || rm -rf "${hierarchy:?}ht$TAG"
+    done
+}
+
 island_down() {
     local pid folder left=
     for pid in {1..100}; do island_empty && break; sleep 0.1; done
@@ -286,6 +294,7 @@ island_down() {
     for pid in {1..100}; do island_empty && break; sleep 0.1; done
     kill "$ISLAND"
     wait "$ISLAND" 2>/dev/null || true
+    remove_plain_cgroups
     # What the engine itself made stays when its containers are gone: the parent folder, and conmon's.
     while read -r folder; do
         [[ $folder == */"ht$TAG" || $folder == */conmon ]] && rmdir "$folder" 2>/dev/null && continue

@@ -225,5 +225,6 @@ on_podman_terminal() {
     ok podman pod stop -t 0 "p$NAME"
     until_ok "the pod's end" podman pod rm -f -t 0 "p$NAME"
     # Podman leaves the pod's folder in hierarchies that it does not know.
+    remove_plain_cgroups
     find /sys/fs/cgroup -depth -type d -path "*/ht$TAG/$pod*" -exec rmdir {} +
 }
