@@ -556,3 +556,32 @@ load helpers
     ok husk delete --force "$ID-3"
     nothing_left
 }
+
+@test "a user namespace of its own: root in it is nobody special outside" {
+    new_bundle
+    chmod 755 "$T"
+    chown -R 100000:100000 "$BUNDLE/rootfs"
+    # The network, and so /sys, is not that namespace's.
+    edit 'del(.mounts[] | select(.type == "sysfs" or .type == "cgroup"))'
+    edit '.linux.namespaces += [{type: "user"}]
+        | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings'
+    shell 'id -u; awk "{print \$1, \$2, \$3}" /proc/self/uid_map; touch /made'
+    ok husk run --bundle "$BUNDLE" "$ID"
+    is "output" "$out" $'0\n0 100000 65536'
+    is "the file's owner on the host" "$(stat -c %u:%g "$BUNDLE/rootfs/made")" 100000:100000
+    nothing_left
+}
+
+@test "cpuset: the host's numbers, whatever CPUs the container's kernel has" {
+    local last=$(($(nproc) - 1))
+    new_bundle
+    edit --arg c "$last" '.linux.resources.cpu = {cpus: $c, quota: 50000, period: 100000}'
+    program sleep 1000
+    running
+    is "the host's cgroup" "$(cat "/sys/fs/cgroup/cpuset$(sed -n 's/.*:cpuset://p' "/proc/$(state_field "$ID" pid)/cgroup")/cpuset.cpus" 2>/dev/null ||
+        cat "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(state_field "$ID" pid)/cgroup")/cpuset.cpus")" "$last"
+    ok husk update --cpuset-cpus 0 "$ID"
+    ok husk exec "$ID" true
+    ok husk delete --force "$ID"
+    nothing_left
+}

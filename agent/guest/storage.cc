@@ -25,7 +25,7 @@ bool is_mount_point(const std::string& path) {
 
 void mount_share(const std::string& tag, bool plugged_late) {
   std::string target = path_join(kShares, tag);
-  make_dirs(target, 0700);
+  make_dirs(target, 0755);  // containers in user namespaces of their own pass here
   if (is_mount_point(target)) return;
   if (plugged_late) rescan_devices();
   wait_for_device("share " + tag, [&] {

@@ -117,6 +117,7 @@ GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& a
   if (config.linux_) {
     config.linux_->mount_label.clear();
     config.linux_->intel_rdt.reset();
+    if (config.linux_->resources) config.linux_->resources = guest_resources(*config.linux_->resources);
     for (spec::Namespace& ns : config.linux_->namespaces) ns.path = guest_namespace(ns, args);
   }
   return guest;

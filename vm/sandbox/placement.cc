@@ -153,6 +153,22 @@ UniqueFd open_network_namespace(const spec::Config& config) {
   return ns->path.empty() ? UniqueFd() : open_file(ns->path, O_RDONLY);
 }
 
+spec::CpuResources host_cpu(const spec::CpuResources& wanted) {
+  spec::CpuResources host;
+  host.shares = wanted.shares;
+  host.cpus = wanted.cpus;
+  host.mems = wanted.mems;
+  return host;
+}
+
+spec::Resources guest_resources(spec::Resources wanted) {
+  if (wanted.cpu) {
+    wanted.cpu->cpus.clear();
+    wanted.cpu->mems.clear();
+  }
+  return wanted;
+}
+
 spec::Resources host_resources(const spec::Config& config, const Size* vm) {
   spec::Resources host;
   if (!config.linux_ || !config.linux_->resources) return host;
@@ -161,12 +177,7 @@ spec::Resources host_resources(const spec::Config& config, const Size* vm) {
     host.memory.emplace();
     host.memory->limit = (static_cast<int64_t>(vm->memory_mib) + kVmmOverheadMib) << 20;
   }
-  if (wanted.cpu) {
-    host.cpu.emplace();
-    host.cpu->shares = wanted.cpu->shares;
-    host.cpu->cpus = wanted.cpu->cpus;
-    host.cpu->mems = wanted.cpu->mems;
-  }
+  if (wanted.cpu) host.cpu = host_cpu(*wanted.cpu);
   return host;
 }
 

@@ -48,5 +48,10 @@ UniqueFd open_network_namespace(const spec::Config& config);
 // member, whose cgroup holds the VM only when the one that made it has gone.
 inline constexpr uint32_t kVmmOverheadMib = 192;
 spec::Resources host_resources(const spec::Config& config, const Size* vm);
+// Of CPU limits what the host's cgroup takes for the whole VM: shares, and cpuset, whose numbers are those of
+// the host's CPUs.
+spec::CpuResources host_cpu(const spec::CpuResources& wanted);
+// What the guest's cgroup takes: everything but the cpuset.
+spec::Resources guest_resources(spec::Resources wanted);
 
 }  // namespace husk::vm

@@ -21,7 +21,7 @@ Sandbox::Sandbox(BootRequest boot)
   add_container(boot_.id, boot_.takes_all);
   enter_private_mount_namespace();
   std::string folder = path_join(boot_.folder, "share");
-  make_dirs(folder, 0700);
+  make_dirs(folder, 0755);  // a container's own user namespace has to get through it
   share_ = Share::start({boot_.virtiofsd, boot_.virtiofs_cache, folder});
   if (!resume_machine()) {
     machine_ = start_qemu(boot_.machine);

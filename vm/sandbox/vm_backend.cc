@@ -363,8 +363,14 @@ void VmBackend::kill(const ContainerRef& c, int signal, bool all) {
 }
 
 void VmBackend::update(const ContainerRef& c, const spec::Resources& resources) {
-  Json reply =
-      ask(c, {{"op", "update"}, {"resources", spec::encode_resources(resources)}}, deadline::kControlReply);
+  Undo undo;
+  if (resources.cpu && Undo::load(c.folder, undo)) {
+    spec::Resources host;
+    host.cpu = host_cpu(*resources.cpu);
+    for (const std::string& warning : Cgroup(undo.cgroup).apply(host)) spdlog::debug("{}", warning);
+  }
+  Json reply = ask(c, {{"op", "update"}, {"resources", spec::encode_resources(guest_resources(resources))}},
+                   deadline::kControlReply);
   for (const auto& warning : reply.at("warnings")) spdlog::warn("{}", warning.get<std::string>());
 }
 
