@@ -31,9 +31,12 @@ using Event = nlohmann::ordered_json;  // in runc's order
 constexpr std::chrono::milliseconds kOomInterval =
     std::chrono::seconds(1);  // or shorter, as --interval has it
 
-// What the OOM killer took so far.
-uint64_t oom_kills(const nlohmann::json& stats) {
-  return stats.value("/memory/raw/oom_kill"_json_pointer, uint64_t{0});
+// What the OOM killer took so far. It is taken out, so that a line with "oom" in it is an event.
+uint64_t take_oom_kills(nlohmann::json& stats) {
+  nlohmann::json& raw = stats["memory"]["raw"];
+  const uint64_t kills = raw.is_object() ? raw.value("oom_kill", uint64_t{0}) : 0;
+  if (raw.is_object()) raw.erase("oom_kill");
+  return kills;
 }
 
 class EventStream {
@@ -41,14 +44,13 @@ class EventStream {
   explicit EventStream(Container& container) : container_(container) {}
 
   void look(bool print_stats) {
-    const nlohmann::json stats = container_.stats();
-    print_ooms(stats);
+    nlohmann::json stats = container_.stats();
+    print_ooms(take_oom_kills(stats));
     if (print_stats) put({{"type", "stats"}, {"id", container_.record().id}, {"data", stats}});
   }
 
  private:
-  void print_ooms(const nlohmann::json& stats) {
-    const uint64_t kills = oom_kills(stats);
+  void print_ooms(uint64_t kills) {
     if (known_kills_ && kills > *known_kills_) put({{"type", "oom"}, {"id", container_.record().id}});
     known_kills_ = kills;
   }

@@ -142,6 +142,7 @@ void warn_about_labels(InitRequest& r) {
   root.make_dirs(r.process().cwd);
   Terminal terminal = open_console(r, root);
   hold_for_hooks(r);
+  check(fchdir(root.fd()), "chdir to the root");  // where createContainer hooks find themselves, as runc's do
   with_context("createContainer hook",
                [&] { run_hooks(r.config.hooks.create_container, state_text(r, "creating")); });
   seal_rootfs(r, root);

@@ -33,8 +33,19 @@ const std::string* find_env(const std::vector<std::string>& env, std::string_vie
   return found;
 }
 
+// Of what is set twice the last one: exec --env comes behind the container's own, but most programs take the
+// first that they find.
+std::vector<std::string> without_overridden(const std::vector<std::string>& in) {
+  std::vector<std::string> out;
+  for (const std::string& entry : in) {
+    const std::string* last = find_env(in, std::string_view(entry).substr(0, entry.find('=')));
+    if (!last || last == &entry) out.push_back(entry);
+  }
+  return out;
+}
+
 std::vector<std::string> make_env(const spec::Process& process) {
-  std::vector<std::string> env = process.env;
+  std::vector<std::string> env = without_overridden(process.env);
   const std::string* home = find_env(env, "HOME");
   if (home && *home != "HOME=") return env;
   if (home) std::erase(env, *home);

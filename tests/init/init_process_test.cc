@@ -123,6 +123,12 @@ TEST_F(InitProcessTest, SetsUserGroupsUmaskAndHome) {
   EXPECT_TRUE(contains(output(r), "\n/x\n"));
 }
 
+TEST_F(InitProcessTest, OfWhatIsSetTwiceTheLastOneCounts) {
+  CreateRequest r = request({"/bin/busybox", "env"});
+  r.config.process->env = {"A=1", "PATH=/bin", "A=2", "HOME=/h", "AA=3"};
+  EXPECT_EQ(output(r), "PATH=/bin\nA=2\nHOME=/h\nAA=3\n");
+}
+
 TEST_F(InitProcessTest, UserMayReopenItsStdout) {
   CreateRequest r = script("echo again > /dev/stdout");
   r.config.process->user.uid = 1000;
@@ -391,6 +397,14 @@ TEST_F(InitProcessTest, StartContainerHooksGetTheState) {
   r.config.hooks.start_container[0].args[2] = "sleep 10";
   r.config.hooks.start_container[0].timeout = 1;
   EXPECT_EQ(failure(r), "error running hook #0 /bin/sh: no end after 1 s");
+}
+
+TEST_F(InitProcessTest, CreateContainerHooksStandInTheRoot) {
+  CreateRequest r = request({"cat", "/tmp/where"});
+  spec::Hook& hook = r.config.hooks.create_container.emplace_back();
+  hook.path = "/bin/sh";
+  hook.args = {"sh", "-c", "pwd > tmp/where"};
+  EXPECT_EQ(output(r), rootfs_ + "\n");
 }
 
 TEST_F(InitProcessTest, UserNamespace) {
