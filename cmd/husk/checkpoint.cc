@@ -4,9 +4,9 @@ namespace husk::cmd {
 namespace {
 
 [[noreturn]] void refuse(const char* command) {
-  throw Error(ErrorKind::kUnsupported,
-              std::string(command) +
-                  " is not supported: CRIU on the host cannot see the processes in a container's VM");
+  throw Error(ErrorKind::kUnsupported, std::string(command) +
+                                           " is not supported: CRIU on the host cannot see into a VM, and "
+                                           "husk does not call it without one either");
 }
 
 }  // namespace
