@@ -20,8 +20,9 @@ std::string sysctl_path(const std::string& name) {
 }
 
 void apply_sysctls(const std::map<std::string, std::string>& values) {
-  for (const auto& [name, value] : values)
-    with_context("sysctl " + printable(name, 128), [&] { write_file(sysctl_path(name), value); });
+  for (const auto& entry : values)  // no structured binding: clang 14 cannot capture one
+    with_context("sysctl " + printable(entry.first, 128),
+                 [&] { write_file(sysctl_path(entry.first), entry.second); });
 }
 
 }  // namespace husk
