@@ -79,6 +79,7 @@ void make_mounts(const InitRequest& r, const Root& root) {
   MountContext context;
   context.cgroup_namespace = find(r, NamespaceType::kCgroup) != nullptr;
   context.cgroup = r.cgroup;
+  context.foreign_network = is_new(r, NamespaceType::kUser) && !is_new(r, NamespaceType::kNetwork);
   for (const spec::Mount& mount : r.config.mounts) apply_mount(root, mount, context);
 }
 

@@ -155,11 +155,20 @@ void apply_bind_mount(const Root& root, const std::string& source, const spec::M
   if (o.propagation) set_mount_attributes(tree.get(), 0, 0, o.propagation, o.propagation_recursive);
 }
 
+// sysfs shows a network, and only its owner may mount it. What is mounted there already can be shown, though not changed.
+void apply_foreign_sysfs(const Root& root, spec::Mount mount) {
+  mount.type = "bind";
+  mount.options = {"rbind", "rro", "nosuid", "noexec", "nodev"};
+  apply_bind_mount(root, "/sys", mount, parse_mount_options(mount));
+}
+
 void apply_mount(const Root& root, const spec::Mount& mount, const MountContext& context) {
   with_context("mounting " + printable(mount.destination), [&] {
     MountOptions o = parse_mount_options(mount);
     if (o.bind) {
       apply_bind_mount(root, mount.source, mount, o);
+    } else if (mount.type == "sysfs" && context.foreign_network) {
+      apply_foreign_sysfs(root, mount);
     } else if (mount.type == "cgroup" || mount.type == "cgroup2") {
       check_destination(root, root.make_dirs(mount.destination).get(), mount, -1);
       apply_cgroup_mount(root, mount, o, context);

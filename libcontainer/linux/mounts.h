@@ -28,6 +28,7 @@ MountOptions parse_mount_options(const spec::Mount& mount);
 
 // What a mount has to know of its container.
 struct MountContext {
+  bool foreign_network = false;   // our user namespace does not own the network namespace
   bool cgroup_namespace = false;  // we are in a cgroup namespace of the container's own
   std::string cgroup;             // its cgroup v2 folder, "" unknown
 };
