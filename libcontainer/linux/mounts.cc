@@ -155,7 +155,8 @@ void apply_bind_mount(const Root& root, const std::string& source, const spec::M
   if (o.propagation) set_mount_attributes(tree.get(), 0, 0, o.propagation, o.propagation_recursive);
 }
 
-// sysfs shows a network, and only its owner may mount it. What is mounted there already can be shown, though not changed.
+// sysfs shows a network, and only its owner may mount it. What is mounted there already can be shown, though
+// not changed.
 void apply_foreign_sysfs(const Root& root, spec::Mount mount) {
   mount.type = "bind";
   mount.options = {"rbind", "rro", "nosuid", "noexec", "nodev"};
