@@ -200,6 +200,7 @@ std::vector<TemplateInfo> TemplateStore::list() const {
   std::stable_sort(found.begin(), found.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
   std::vector<TemplateInfo> out;
+  out.reserve(found.size());
   for (auto& [time, info] : found) out.push_back(std::move(info));
   return out;
 }
