@@ -193,6 +193,12 @@ END
         ! is_husk || create_refused "$name hook.*why it failed"
         nothing_left
     done
+    edit '.hooks = {startContainer: [{path: "/bin/sh", args: ["sh", "-c", "echo why it failed >&2; exit 3"]}]}'
+    create
+    try husk start "$ID"
+    is "start" "$status" 1
+    ! is_husk || like "its reason" "$err" 'running hook.*exit status 3.*why it failed'
+    ok husk delete --force "$ID"
     edit '.hooks = {prestart: [{path: "/no/such/hook"}]}'
     create_refused '/no/such/hook'
     nothing_left

@@ -207,12 +207,17 @@ load helpers
     ok husk list --format json
     is "json" "$(jq -r '.[] | "\(.id) \(.status)"' <<<"$out")" "$ID running"$'\n'"${ID}b created"
     ok husk delete "${ID}b"
-    if ! has_vm; then
-        ok husk ps "$ID" -o pid,args
-        like "options of ps's own" "$out" '^ *PID COMMAND'
-        like "table" "$(sed 1d <<<"$out")" "^ *$(cat "$T/pid") sleep 1000$"
-        is "lines" "$(wc -l <<<"$out")" 2
-    fi
+    ok husk ps "$ID" -o pid,args
+    like "options of ps's own" "$out" '^ *PID COMMAND'
+    local pid='[0-9]+'
+    has_vm || pid=$(cat "$T/pid")
+    like "table" "$(sed 1d <<<"$out")" "^ *$pid sleep 1000$"
+    is "lines" "$(wc -l <<<"$out")" 2
+    ok husk ps "$ID" -e -x
+    like "header" "$out" '^ +PID +TTY +STAT +TIME +COMMAND'
+    like "table" "$(sed 1d <<<"$out")" "^ *$pid .* S.* sleep 1000"
+    try husk ps "$ID" --forest-of-birches
+    is "an option that is none" "$status" 1
     ok husk kill "$ID" KILL
     wait_status "$ID" stopped
     ok husk ps "$ID"
@@ -220,6 +225,33 @@ load helpers
     ok husk delete --force "$ID"
     ok husk list -q
     is "nothing listed" "$out" ""
+    nothing_left
+}
+
+@test "exec in a cgroup below the container's" {
+    sleeper
+    shell 'mkdir -p /sys/fs/cgroup/sub /sys/fs/cgroup/memory/sub; exec sleep 1000'
+    edit '.mounts |= map(select(.destination != "/sys/fs/cgroup"))
+        | .mounts += [{destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev"]}]'
+    running
+    until_ok "the group" husk exec "$ID" sh -c 'test -d /sys/fs/cgroup/sub'
+    try husk exec --cgroup .. "$ID" true
+    is "a group above" "$status" 255
+    like "error" "$err" '\.\. is not a sub cgroup path'
+    try husk exec --cgroup nowhere "$ID" true
+    is "a group that is not there" "$status" 255
+    like "error" "$err" 'nowhere.*No such file'
+    try husk exec --cgroup whaaat:sub "$ID" true
+    like "error" "$err" 'unknown controller whaaat'
+    if has_vm; then
+        ok husk exec --cgroup sub "$ID" cat /proc/self/cgroup
+        like "in it" "$out" '^0::/sub$'
+    elif [[ -d /sys/fs/cgroup/memory ]]; then
+        ok husk exec --cgroup memory:sub "$ID" cat /proc/self/cgroup
+        is "in it" "$(grep -c '/sub$' <<<"$out")" 1
+        like "in it" "$(grep '/sub$' <<<"$out")" ':memory:'
+    fi
+    ok husk delete --force "$ID"
     nothing_left
 }
 
@@ -567,6 +599,39 @@ load helpers
     ok husk run --bundle "$BUNDLE" "$ID"
     is "output" "$out" $'0\n0 100000 65536\nlo\nkept'
     is "the file's owner on the host" "$(stat -c %u:%g "$BUNDLE/rootfs/made")" 100000:100000
+    nothing_left
+}
+
+# limit_of V1FILE V2FILE: of the container's cgroup on the host.
+limit_of() {
+    local v1 v2 line=/proc/$(state_field "$ID" pid)/cgroup
+    v1=$(sed -n "s/^[0-9]*:\([^:]*,\)*${1%%.*}\(,[^:]*\)*:\//\//p" "$line")
+    v2=$(sed -n 's/^0:://p' "$line")
+    cat "/sys/fs/cgroup/${1%%.*}$v1/$1" 2>/dev/null || cat "/sys/fs/cgroup$v2/$2"
+}
+
+@test "limits on the host: quota, processes and devices bound the whole VM" {
+    vm_only
+    sleeper
+    edit '.linux.resources = {cpu: {quota: 50000, period: 100000, shares: 512}, pids: {limit: 10},
+        devices: [{allow: false, access: "rwm"}, {allow: true, type: "c", major: 10, minor: 229, access: "rw"}]}'
+    running
+    like "quota" "$(limit_of cpu.cfs_quota_us cpu.max)" '^50000'
+    is "processes: what the VM needs" "$(limit_of pids.max pids.max)" 256
+    if [[ -e /sys/fs/cgroup/devices ]]; then
+        like "devices" "$(limit_of devices.list devices.list)" 'c 10:229 rw'
+        unlike "devices" "$(limit_of devices.list devices.list)" 'a \*:\*'
+    fi
+    ok husk exec "$ID" true
+    ok husk update --cpu-quota 60000 --pids-limit 300 "$ID"
+    like "quota" "$(limit_of cpu.cfs_quota_us cpu.max)" '^60000'
+    is "processes" "$(limit_of pids.max pids.max)" 300
+    ok husk exec "$ID" sh -c 'cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/pids.max'
+    is "in the guest" "$out" $'60000 100000\n300'
+    # What would not let the VM answer at all is not taken literally.
+    ok husk update --cpu-quota 1000 "$ID"
+    like "quota" "$(limit_of cpu.cfs_quota_us cpu.max)" '^5000'
+    ok husk delete --force "$ID"
     nothing_left
 }
 

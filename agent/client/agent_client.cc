@@ -117,11 +117,12 @@ void AgentClient::create_container(const std::string& id, const spec::Config& co
 }
 
 void AgentClient::create_process(const std::string& id, const std::string& process_id,
-                                 const spec::Process& process) {
+                                 const spec::Process& process, const std::string& cgroup) {
   agent::CreateProcessRequest request;
   request.set_container_id(id);
   request.set_process_id(process_id);
   request.set_process_json(dump(spec::encode_process(process)));
+  request.set_cgroup(cgroup);
   impl_->call(&agent::Agent::Stub::CreateProcess, request, "", deadline::kAgentCreate);
 }
 
@@ -195,6 +196,9 @@ std::vector<GuestProcess> AgentClient::processes(const std::string& id) {
     process.cpu_milliseconds = info.cpu_milliseconds();
     process.tty = text(info.tty());
     process.command = text(info.command());
+    process.state = text(info.state());
+    process.virtual_kib = info.virtual_kib();
+    process.resident_kib = info.resident_kib();
     out.push_back(std::move(process));
   }
   return out;

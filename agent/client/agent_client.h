@@ -45,7 +45,8 @@ struct GuestProcess {
   pid_t pid = 0, ppid = 0;
   uint32_t uid = 0;
   int64_t start_seconds = 0, cpu_milliseconds = 0;
-  std::string tty, command;
+  uint64_t virtual_kib = 0, resident_kib = 0;
+  std::string tty, state, command;
 };
 
 struct GuestContainer {
@@ -75,7 +76,9 @@ class AgentClient {
     bool no_pivot = false, no_new_keyring = false;
   };
   void create_container(const std::string& id, const spec::Config& config, const CreateOptions& options);
-  void create_process(const std::string& id, const std::string& process_id, const spec::Process& process);
+  // cgroup: a path below the container's own, or empty.
+  void create_process(const std::string& id, const std::string& process_id, const spec::Process& process,
+                      const std::string& cgroup);
   void start_process(const std::string& id, const std::string& process_id);
   // Returns after the guest's "attached".
   std::unique_ptr<AttachStream> attach(const std::string& id, const std::string& process_id);

@@ -4,22 +4,16 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <cerrno>
-
 #include "agent/guest/guest_config.h"
 #include "agent/guest/log.h"
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
+#include "libcontainer/base/file.h"
 
 namespace husk::guest {
 namespace {
 
 constexpr size_t kMaxCollected = 64;  // ended processes that are kept for a late question
-
-// A rule that this kernel has no means for is a warning; a rule it refuses is an error.
-bool lacks_means(const Error& e) {
-  return e.kind() == ErrorKind::kUnsupported || e.errnum() == ENOSYS || e.errnum() == EOPNOTSUPP;
-}
 
 void wait_end(const Process& process, const std::string& what) {
   if (!process.wait(deadline::kProcessEnd))
@@ -88,13 +82,8 @@ void Container::set_up_cgroup() {
   if (!config_.linux_ || !config_.linux_->resources) return;
   const spec::Resources& resources = *config_.linux_->resources;
   for (const std::string& warning : cgroup_.apply(resources)) log_warning(id_ + ": " + warning);
-  if (resources.devices.empty()) return;
-  try {
-    cgroup_.apply_devices(container_device_rules(resources.devices));
-  } catch (const Error& e) {
-    if (!lacks_means(e)) throw;
-    log_warning(id_ + ": device rules are not enforced: " + e.message());
-  }
+  for (const std::string& warning : cgroup_.apply_container_devices(resources.devices))
+    log_warning(id_ + ": " + warning);
 }
 
 Status Container::status() const {
@@ -115,7 +104,8 @@ void Container::check_exec_allowed() const {
   }
 }
 
-void Container::create_process(const std::string& process_id, const spec::Process& process) {
+void Container::create_process(const std::string& process_id, const spec::Process& process,
+                               const std::string& cgroup) {
   check_exec_allowed();
   {
     std::lock_guard lock(mutex_);
@@ -131,7 +121,7 @@ void Container::create_process(const std::string& process_id, const spec::Proces
   request.process = process;
   request.config = config_;
   request.target = init_->pid();
-  request.cgroup = cgroup_.v2_folder();
+  request.cgroup = path_join(cgroup_.v2_folder(), cgroup);
   request.no_new_keyring = no_new_keyring_;
   std::shared_ptr<Process> made;
   try {
@@ -196,7 +186,8 @@ std::vector<std::string> Container::update(const spec::Resources& resources) {
   if (status() == Status::kStopped)
     throw Error(ErrorKind::kWrongState, "container not running: it is stopped");
   std::vector<std::string> warnings = cgroup_.apply(resources);
-  if (!resources.devices.empty()) cgroup_.apply_devices(container_device_rules(resources.devices));
+  for (std::string& warning : cgroup_.apply_container_devices(resources.devices))
+    warnings.push_back(std::move(warning));
   return warnings;
 }
 

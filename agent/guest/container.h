@@ -40,7 +40,8 @@ class Container {
   Status status() const;
   pid_t pid() const { return init_->pid(); }
 
-  void create_process(const std::string& process_id, const spec::Process& process);
+  // cgroup: a path below the container's own, or empty.
+  void create_process(const std::string& process_id, const spec::Process& process, const std::string& cgroup);
   // An empty id is init. Throws kNotFound.
   std::shared_ptr<Process> process(const std::string& process_id) const;
   // Opens the gate of a process.

@@ -55,6 +55,9 @@ grpc::Status AgentService::ListProcesses(grpc::ServerContext*, const agent::List
       out->set_cpu_milliseconds(info.cpu_milliseconds);
       out->set_tty(std::move(info.tty));
       out->set_command(std::move(info.command));
+      out->set_state(std::move(info.state));
+      out->set_virtual_kib(info.virtual_kib);
+      out->set_resident_kib(info.resident_kib);
     }
   });
 }

@@ -97,7 +97,7 @@ grpc::Status AgentService::CreateProcess(grpc::ServerContext*, const agent::Crea
   return at_border([&] {
     auto container = guest_.container(request->container_id());
     container->create_process(checked_id(request->process_id()),
-                              spec::decode_process(request->process_json()));
+                              spec::decode_process(request->process_json()), request->cgroup());
   });
 }
 

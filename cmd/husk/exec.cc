@@ -11,7 +11,8 @@ namespace husk::cmd {
 namespace {
 
 struct ExecFlags {
-  std::string console_socket, pid_file, process_file, cgroup;
+  std::string console_socket, pid_file, process_file;
+  std::vector<std::string> cgroups;
   bool detach = false, ignore_paused = false;
   uint32_t preserve_fds = 0;
   ProcessFlags process;
@@ -26,7 +27,7 @@ Args parse(ExecFlags& f, const Args& args) {
       .flag("-d,--detach", f.detach, "return once the process runs")
       .text("--pid-file", f.pid_file, "file to write the process id to")
       .number("--preserve-fds", f.preserve_fds, "pass on so many fds from 3 on")
-      .text("--cgroup", f.cgroup, "cgroup below the container's (only without a VM)")
+      .list("--cgroup", f.cgroups, "[CONTROLLER[,...]:]PATH of a cgroup below the container's")
       .flag("--ignore-paused", f.ignore_paused, "exec in a paused container, too");
   f.process.add_to(flags);
   const Args words = flags.parse(args);
@@ -64,10 +65,7 @@ int exec(Context& context, const Args& args) {
   options.preserve_fds = take_preserved_fds(f.preserve_fds, process.env);
   if (!f.pid_file.empty()) options.pid_file = absolute_path(f.pid_file);
   const bool on_this_kernel = context.backend_of(words[0]).on_this_kernel();
-  if (!f.cgroup.empty() && !on_this_kernel)
-    throw Error(ErrorKind::kUnsupported,
-                "exec: --cgroup: sub-cgroups of the guest cannot be chosen from the host");
-  options.cgroup = f.cgroup;
+  options.cgroups = f.cgroups;
   Stdio stdio({process.terminal, f.console_socket, f.detach, process.console_size, on_this_kernel});
   options.stdio = stdio.host();
 

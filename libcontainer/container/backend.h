@@ -37,7 +37,8 @@ struct ProcessRow {  // one line of `ps`
   pid_t pid = 0, ppid = 0;
   uint32_t uid = 0;
   int64_t start_seconds = 0, cpu_milliseconds = 0;
-  std::string tty, command;
+  uint64_t virtual_kib = 0, resident_kib = 0;
+  std::string tty, state, command;  // state: the letter of proc(5)
 };
 
 class Backend {
@@ -71,7 +72,7 @@ class Backend {
     HostStdio stdio;
     std::vector<int> preserve_fds;
     bool ignore_paused = false;
-    std::string cgroup;  // below the container's own; empty: that one
+    std::vector<std::string> cgroups;  // [CONTROLLER[,CONTROLLER]...:]PATH below the container's own
   };
   // The process runs when this returns. Returns its pid on this host, a child of the caller.
   virtual pid_t exec(const ExecArgs& args) = 0;

@@ -189,7 +189,7 @@ pid_t Container::exec(const spec::Process& process, const ExecOptions& options) 
   args.stdio = options.stdio;
   args.preserve_fds = options.preserve_fds;
   args.ignore_paused = options.ignore_paused;
-  args.cgroup = options.cgroup;
+  args.cgroups = options.cgroups;
   const pid_t pid = backend_->exec(args);
   if (!options.pid_file.empty()) {
     try {

@@ -41,7 +41,7 @@ class Container {
     std::string pid_file;
     std::vector<int> preserve_fds;
     bool ignore_paused = false;
-    std::string cgroup;  // below the container's own
+    std::vector<std::string> cgroups;  // [CONTROLLER[,CONTROLLER]...:]PATH below the container's own
   };
   pid_t exec(const spec::Process& process, const ExecOptions& options);
   // What exec asks before it sets up the process's stdio.

@@ -173,8 +173,8 @@ pid_t HostBackend::exec(const ExecArgs& args) {
   request.process = *args.process;
   request.config = spec::decode_config(read_file(path_join(args.container.folder, "config.json")));
   request.target = record.pid;
-  // Cgroup refuses "..".
-  request.host_cgroup = args.cgroup.empty() ? record.cgroup : path_join(record.cgroup, args.cgroup);
+  request.host_cgroup = record.cgroup;
+  request.sub_cgroups = args.cgroups;
   request.preserve_fds = args.preserve_fds;
   request.no_new_keyring = record.no_new_keyring;
   request.bundle = record.bundle;
@@ -209,8 +209,8 @@ void HostBackend::kill(const ContainerRef& c, int signal, bool all) {
 std::vector<ProcessRow> HostBackend::processes(const ContainerRef& c) {
   std::vector<ProcessRow> rows;
   for (ProcessInfo& p : describe_processes(host_pids(c)))
-    rows.push_back(
-        {p.pid, p.ppid, p.uid, p.start_seconds, p.cpu_milliseconds, std::move(p.tty), std::move(p.command)});
+    rows.push_back({p.pid, p.ppid, p.uid, p.start_seconds, p.cpu_milliseconds, p.virtual_kib, p.resident_kib,
+                    std::move(p.tty), std::move(p.state), std::move(p.command)});
   return rows;
 }
 

@@ -2,18 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
-#include <cerrno>
-
 #include "libcontainer/base/error.h"
 
 namespace husk::host {
-namespace {
-
-bool lacks_means(const Error& e) {
-  return e.kind() == ErrorKind::kUnsupported || e.errnum() == ENOSYS || e.errnum() == EOPNOTSUPP;
-}
-
-}  // namespace
 
 void refuse_foreign_cgroup(const Cgroup& cgroup) {
   if (cgroup.path() == "/")
@@ -27,16 +18,8 @@ void refuse_foreign_cgroup(const Cgroup& cgroup) {
 
 void apply_limits(Cgroup& cgroup, const spec::Resources& resources) {
   for (const std::string& warning : cgroup.apply(resources)) spdlog::warn("{}", warning);
-  if (resources.devices.empty()) return;
-  // The last rule that matches counts: what every container may use comes behind the config's.
-  std::vector<spec::DeviceCgroup> rules = resources.devices;
-  for (spec::DeviceCgroup& rule : default_device_rules()) rules.push_back(std::move(rule));
-  try {
-    cgroup.apply_devices(rules);
-  } catch (const Error& e) {
-    if (!lacks_means(e)) throw;
-    spdlog::warn("device rules are not enforced: {}", e.what());
-  }
+  for (const std::string& warning : cgroup.apply_container_devices(resources.devices))
+    spdlog::warn("{}", warning);
 }
 
 }  // namespace husk::host

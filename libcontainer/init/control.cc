@@ -57,6 +57,7 @@ bool receive_request(InitRequest& r) {
   r.bundle = m.body.value("bundle", "");
   r.cgroup = m.body.value("cgroup", "");
   r.host_cgroup = m.body.value("host_cgroup", "");
+  r.sub_cgroups = m.body.value("sub_cgroups", std::vector<std::string>());
   r.hold = m.body.value("hold", false);
   r.no_pivot = m.body.value("no_pivot", false);
   r.no_new_keyring = m.body.value("no_new_keyring", false);

@@ -20,6 +20,7 @@ struct InitRequest {
   std::string id;
   spec::Config config;  // exec: process, and of linux namespaces, seccomp, personality
   std::string rootfs, bundle, cgroup;
+  std::vector<std::string> sub_cgroups;
   std::string host_cgroup;  // see CreateRequest, as hold (for its on_runtime_created) and gate
   bool no_pivot = false, no_new_keyring = false, hold = false;
   UniqueFd gate;

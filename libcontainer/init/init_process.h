@@ -48,6 +48,7 @@ struct ExecRequest {
   pid_t target = -1;   // the container's init: its namespaces are joined
   std::string cgroup;  // as above
   std::string host_cgroup;
+  std::vector<std::string> sub_cgroups;  // where below host_cgroup, for parse_sub_cgroups()
   std::vector<int> preserve_fds;
   std::string id;      // the container's: its session keyring is joined; empty: none is
   std::string bundle;  // for the state that a seccomp listener gets

@@ -148,7 +148,38 @@ void Cgroup::create() {
 }
 
 void Cgroup::add(pid_t pid) {
-  for (const Hierarchy& h : hierarchies_) join(h, std::to_string(pid));
+  add(pid, {});
+}
+
+void Cgroup::add(pid_t pid, const std::vector<SubCgroup>& below) {
+  for (const SubCgroup& sub : below)
+    for (const std::string& name : sub.controllers)
+      if (const Hierarchy* h = find(name); !h || h->v2)
+        throw Error(ErrorKind::kInvalid, "unknown controller " + printable(name) + " (of cgroup v1)");
+  for (Hierarchy h : hierarchies_) {
+    const std::string own = h.folder;
+    for (const SubCgroup& sub : below)
+      if (sub.controllers.empty() ||
+          std::ranges::find_first_of(sub.controllers, h.controllers) != sub.controllers.end())
+        h.folder = path_join(own, sub.path);
+    with_context("adding pid " + std::to_string(pid), [&] { join(h, std::to_string(pid)); });
+  }
+}
+
+std::vector<SubCgroup> parse_sub_cgroups(const std::vector<std::string>& texts) {
+  std::vector<SubCgroup> out;
+  for (const std::string& text : texts) {
+    SubCgroup sub;
+    const size_t colon = text.find(':');
+    if (colon != text.npos)
+      for (std::string_view name : cgroup::split(std::string_view(text).substr(0, colon), ','))
+        sub.controllers.emplace_back(name);
+    sub.path = colon == text.npos ? text : text.substr(colon + 1);
+    for (std::string_view part : cgroup::split(sub.path, '/'))
+      if (part == "..") throw Error(ErrorKind::kInvalid, printable(sub.path) + " is not a sub cgroup path");
+    out.push_back(std::move(sub));
+  }
+  return out;
 }
 
 std::vector<pid_t> Cgroup::pids() const {

@@ -22,6 +22,15 @@ struct CgroupHierarchy {
   std::string folder;  // of this cgroup
 };
 
+// Where below a container's cgroup one more process goes, as `exec --cgroup` says it: in the v1 hierarchies
+// of these controllers, or, with none named, in every hierarchy.
+struct SubCgroup {
+  std::vector<std::string> controllers;
+  std::string path;
+};
+// "[CONTROLLER[,CONTROLLER]...:]PATH" each. Throws kInvalid for a path that leads out.
+std::vector<SubCgroup> parse_sub_cgroups(const std::vector<std::string>& texts);
+
 class Cgroup {
  public:
   // path: below each hierarchy's root, "/docker/ID". root: where hierarchies are mounted (a test's fake, else
@@ -39,6 +48,9 @@ class Cgroup {
   // Moves a process (tgid) in, in every hierarchy. Where v2 forbids it because the container has split its
   // own group (systemd inside), it joins the child group of the container's oldest process.
   void add(pid_t pid);
+  // The same, below this group; groups there are not made. Throws kInvalid for a controller that is on no v1
+  // hierarchy.
+  void add(pid_t pid, const std::vector<SubCgroup>& below);
   // Applies the limits, converting between v1's and v2's terms (shares ↔ weight, memory+swap ↔ swap, blkio
   // …); a limit whose controller or file is missing is named in the returned warnings, everything else that
   // fails throws. Absent limits stay as they are. `devices` is not looked at: see apply_devices.
@@ -47,6 +59,9 @@ class Cgroup {
   // v1's devices.allow/deny, v2's eBPF program (replacing those that are attached). Throws kUnsupported where
   // the kernel has neither, or where v1 cannot express a rule (a denied device within an allowed range).
   void apply_devices(const std::vector<spec::DeviceCgroup>& rules);
+  // A container's rules, and behind them what every container may use (default_device_rules). No rules:
+  // nothing is changed. What the kernel has no means for is returned as a warning.
+  std::vector<std::string> apply_container_devices(std::vector<spec::DeviceCgroup> rules);
   // Waits until the kernel says so; after kTimeout the group is thawed again. Throws kWrongState when the
   // caller itself is in the group.
   void freeze(bool frozen);

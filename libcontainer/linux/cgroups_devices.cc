@@ -359,6 +359,19 @@ void prepare_devices(const std::vector<spec::DeviceCgroup>& rules) {
   loaded_program(rules);
 }
 
+std::vector<std::string> Cgroup::apply_container_devices(std::vector<spec::DeviceCgroup> rules) {
+  if (rules.empty()) return {};
+  // The last rule that matches counts.
+  for (spec::DeviceCgroup& rule : default_device_rules()) rules.push_back(std::move(rule));
+  try {
+    apply_devices(rules);
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::kUnsupported && e.errnum() != ENOSYS && e.errnum() != EOPNOTSUPP) throw;
+    return {std::string("device rules are not enforced: ") + e.what()};
+  }
+  return {};
+}
+
 std::vector<spec::DeviceCgroup> default_device_rules() {
   std::vector<spec::DeviceCgroup> rules;
   auto allow = [&](const char* type, std::optional<int64_t> major, std::optional<int64_t> minor,

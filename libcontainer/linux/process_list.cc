@@ -57,13 +57,17 @@ ProcessInfo describe(pid_t pid, int64_t boot, int64_t ticks) {
   for (int field = 8; field <= 13; ++field) rest >> skip;
   rest >> utime >> stime;
   for (int field = 16; field <= 21; ++field) rest >> skip;
-  rest >> start;
+  unsigned long long size = 0, resident = 0;  // bytes, pages
+  rest >> start >> size >> resident;
   struct stat owner;
   check(::stat(proc.c_str(), &owner), "stat " + proc);
   ProcessInfo info;
   info.pid = pid;
   info.ppid = static_cast<pid_t>(ppid);
   info.uid = owner.st_uid;
+  info.state = state;
+  info.virtual_kib = size >> 10;
+  info.resident_kib = resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) >> 10;
   info.start_seconds = boot + start / ticks;
   info.cpu_milliseconds = (utime + stime) * 1000 / ticks;
   info.tty = tty_name(static_cast<unsigned>(tty));

@@ -406,6 +406,34 @@ TEST(CgroupV2, CreateEnablesControllersAboveTheLeaf) {
   EXPECT_EQ(kind_of([&] { Cgroup("/a/t", fs.root()).create(); }), ErrorKind::kUnsupported);
 }
 
+TEST(CgroupV1, AProcessBelowTheGroup) {
+  FakeFs fs;
+  for (const char* folder :
+       {"memory/c", "memory/c/sub", "cpu,cpuacct/c", "cpu,cpuacct/c/sub", "pids/c", "pids/c/sub"})
+    fs.put(std::string(folder) + "/cgroup.procs", "");
+  struct Case {
+    std::vector<std::string> where;
+    const char *memory, *cpu, *pids;
+  };
+  const Case cases[] = {{{}, "c", "c", "c"},
+                        {{"/"}, "c", "c", "c"},
+                        {{"sub"}, "c/sub", "c/sub", "c/sub"},
+                        {{"memory:sub"}, "c/sub", "c", "c"},
+                        {{"cpuacct,pids:/sub"}, "c", "c/sub", "c/sub"},
+                        {{"sub", "memory:/"}, "c", "c/sub", "c/sub"}};
+  for (const Case& c : cases) {
+    for (const char* hierarchy : {"memory/", "cpu,cpuacct/", "pids/"})
+      for (const char* folder : {"c", "c/sub"}) fs.put(std::string(hierarchy) + folder + "/cgroup.procs", "");
+    Cgroup("/c", fs.root()).add(77, parse_sub_cgroups(c.where));
+    EXPECT_EQ(fs.get(std::string("memory/") + c.memory + "/cgroup.procs"), "77");
+    EXPECT_EQ(fs.get(std::string("cpu,cpuacct/") + c.cpu + "/cgroup.procs"), "77");
+    EXPECT_EQ(fs.get(std::string("pids/") + c.pids + "/cgroup.procs"), "77");
+  }
+  EXPECT_EQ(kind_of([&] { Cgroup("/c", fs.root()).add(77, parse_sub_cgroups({"whaat:sub"})); }),
+            ErrorKind::kInvalid);
+  EXPECT_EQ(kind_of([&] { parse_sub_cgroups({"memory:a/../.."}); }), ErrorKind::kInvalid);
+}
+
 TEST(Cgroup, TheRootIsLeftAlone) {
   FakeFs fs;
   fs.put("cgroup.controllers", "");

@@ -75,6 +75,7 @@ void Server::serve_new_container(int socket, const std::string& id, std::atomic<
     while (!answered) {
       if (!receive_message(socket, message, std::chrono::milliseconds(-1)))
         throw Error(ErrorKind::kGuestDied, "the husk that wanted it is gone");
+      Sandbox::Busy busy(sandbox_);
       Json reply = answer(sandbox_, message);
       const bool failed = reply.contains("error");
       if (failed) sandbox_.forsake(id);
@@ -97,9 +98,13 @@ void Server::serve_connection(UniqueFd socket) {
   try {
     Message message;
     if (receive_message(socket.get(), message, deadline::kControlRequest)) {
-      Json reply = answer(sandbox_, message);
-      send_message(socket.get(), reply);
-      std::atomic<bool> answered{reply.contains("error")};
+      std::atomic<bool> answered;
+      {
+        Sandbox::Busy busy(sandbox_);
+        Json reply = answer(sandbox_, message);
+        send_message(socket.get(), reply);
+        answered = reply.contains("error");
+      }
       if (message.body.value("op", "") == "join")
         serve_new_container(socket.get(), message.body.at("id"), answered);
     }

@@ -304,6 +304,17 @@ void Sandbox::on_finished(const std::string& id, const std::string& process_id) 
 
 // --- later requests ---
 
+Sandbox::Busy::Busy(Sandbox& sandbox) : sandbox_(sandbox) {
+  std::lock_guard lock(sandbox_.mutex_);
+  ++sandbox_.busy_;
+}
+
+Sandbox::Busy::~Busy() {
+  std::lock_guard lock(sandbox_.mutex_);
+  --sandbox_.busy_;
+  sandbox_.wake();
+}
+
 Sandbox::Container& Sandbox::find(const std::string& id) {
   auto found = containers_.find(id);
   if (found == containers_.end())
@@ -339,7 +350,7 @@ void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
     std::lock_guard lock(mutex_);
     process_id = "exec" + std::to_string(next_process_++);
   }
-  agent_->create_process(id, process_id, spec::decode_process(body.at("process").dump()));
+  agent_->create_process(id, process_id, spec::decode_process(body.at("process").dump()), body.at("cgroup"));
   try {
     relay(id, process_id, std::move(process), body.at("shim"));
     agent_->start_process(id, process_id);
@@ -430,7 +441,10 @@ Json Sandbox::list_processes(const std::string& id) {
                     {"uid", p.uid},
                     {"start", p.start_seconds},
                     {"cpu", p.cpu_milliseconds},
+                    {"virtual", p.virtual_kib},
+                    {"resident", p.resident_kib},
                     {"tty", p.tty},
+                    {"state", p.state},
                     {"command", p.command}});
   return {{"processes", rows}};
 }
@@ -447,14 +461,6 @@ Json Sandbox::handle(Message& request) {
   const Json& body = request.body;
   std::string op = body.value("op", "");
   try {
-    if (op == "end") {
-      {
-        std::lock_guard lock(mutex_);
-        end_asked_ = true;
-      }
-      wake();
-      return Json::object();
-    }
     std::string id = body.at("id");
     if (op == "join") {
       add_container(id, body.at("takes_all"));
@@ -528,7 +534,7 @@ bool Sandbox::tend() {
       it = it->second.finished ? container.processes.erase(it) : std::next(it);
     }
   }
-  bool over = end_asked_ || (had_container_ && idle());
+  bool over = busy_ == 0 && (end_asked_ || (had_container_ && idle()));
   lock.unlock();
   return over;
 }

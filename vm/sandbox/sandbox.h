@@ -33,6 +33,17 @@ class Sandbox {
   // One request of the control socket (or of the creator), from any thread. Throws Error.
   Json handle(Message& request);
 
+  // A request and its answer: while there is one, the VM does not end because nothing lives in it any more.
+  class Busy {
+   public:
+    explicit Busy(Sandbox& sandbox);
+    ~Busy();
+    Busy(const Busy&) = delete;
+
+   private:
+    Sandbox& sandbox_;
+  };
+
   // The main thread's loop asks and does these.
   Console* console() { return console_.get(); }
   int vmm_pidfd() const { return machine_->pidfd(); }
@@ -112,6 +123,7 @@ class Sandbox {
   std::unique_ptr<Error> boot_error_;
   std::map<std::string, Container> containers_;
   unsigned next_process_ = 1;
+  unsigned busy_ = 0;
   bool had_container_ = false;
 
   // One thread at a time touches machine_ and share_. Taken before mutex_; never held while we wait for the

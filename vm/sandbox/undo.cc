@@ -31,6 +31,7 @@ void Undo::save(const std::string& folder) const {
   nlohmann::json json = {{"cgroup", cgroup},
                          {"netns", netns},
                          {"sandbox_folder", sandbox_folder},
+                         {"made_vm", made_vm},
                          {"sandbox", to_json(sandbox)},
                          {"shim", to_json(shim)}};
   write_file_atomic(path_join(folder, kFile), json.dump());
@@ -49,6 +50,7 @@ bool Undo::load(const std::string& folder, Undo& out) {
   out.cgroup = json.value("cgroup", "");
   out.netns = json.value("netns", "");
   out.sandbox_folder = json.value("sandbox_folder", "");
+  out.made_vm = json.value("made_vm", false);
   out.sandbox = process_from(json, "sandbox");
   out.shim = process_from(json, "shim");
   return true;

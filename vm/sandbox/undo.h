@@ -21,6 +21,7 @@ struct Undo {
   std::string cgroup;          // path as for class Cgroup
   std::string netns;           // path of a network namespace that is not ours and may hold our qdiscs
   std::string sandbox_folder;  // of the sandbox that it is in
+  bool made_vm = false;        // its cgroup holds the VM's processes, from the beginning
   ProcessId sandbox;           // its husk-sandbox
   ProcessId shim;
 

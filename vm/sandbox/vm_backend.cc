@@ -93,8 +93,11 @@ void refuse_preserved(const std::vector<int>& fds) {
     throw Error(ErrorKind::kUnsupported, "--preserve-fds: the host's fds cannot be passed into a VM");
 }
 
-void apply_host_limits(Cgroup& cgroup, const spec::Config& config, const Size* vm) {
-  for (const std::string& warning : cgroup.apply(host_resources(config, vm))) spdlog::debug("{}", warning);
+// A controller that the host lacks is none to warn about: the limit holds in the guest.
+void apply_host_limits(Cgroup& cgroup, const spec::Resources& limits) {
+  for (const std::string& warning : cgroup.apply(limits)) spdlog::debug("{}", warning);
+  for (const std::string& warning : cgroup.apply_container_devices(limits.devices))
+    spdlog::debug("{}", warning);
 }
 
 std::string sandbox_folder_of(const ContainerRef& c) {
@@ -215,12 +218,13 @@ VmBackend::Seat VmBackend::take_seat(const CreateArgs& args, Cgroup& cgroup, Und
     if (place.control) {
       UniqueFd connection = dup_fd(place.control.get());
       if (!join(args, std::move(place.control), role.is_sandbox, undo)) continue;
-      apply_host_limits(cgroup, *args.config, nullptr);
+      apply_host_limits(cgroup, host_resources(*args.config, nullptr));
       return {std::move(connection), false};
     }
     Seat seat{{}, true};
     const Size size = vm_size(*args.config, o_.options);
-    apply_host_limits(cgroup, *args.config, &size);
+    apply_host_limits(cgroup, host_resources(*args.config, &size));
+    undo.made_vm = true;
     undo.sandbox = identify(spawn_sandbox(args, cgroup, size, place, seat.connection).pid);
     undo.save(args.container.folder);
     return seat;
@@ -305,6 +309,8 @@ pid_t VmBackend::create(const CreateArgs& args) {
     wait_for_shim(shim_socket.get());
     if (args.on_runtime_created) args.on_runtime_created(shim.pid);
     ask_create(args, seat.connection.get(), shim.pid, shim_socket.get());
+    if (seat.made_vm && linux_config.resources)
+      apply_host_limits(cgroup, host_resources_at_gate(*linux_config.resources));
     return shim.pid;
   } catch (...) {
     seat.connection.reset();
@@ -316,6 +322,16 @@ pid_t VmBackend::create(const CreateArgs& args) {
     }
     throw;
   }
+}
+
+// The guest has one hierarchy, and it is v2.
+std::string sub_cgroup(const std::vector<std::string>& texts) {
+  const std::vector<SubCgroup> subs = parse_sub_cgroups(texts);
+  for (const SubCgroup& sub : subs)
+    if (!sub.controllers.empty())
+      throw Error(ErrorKind::kUnsupported, "--cgroup: unknown controller " + printable(sub.controllers[0]) +
+                                               ": the guest has cgroup v2, give a path only");
+  return subs.empty() ? "" : subs.back().path;
 }
 
 pid_t VmBackend::exec(const ExecArgs& args) {
@@ -334,6 +350,7 @@ pid_t VmBackend::exec(const ExecArgs& args) {
          {"process", spec::encode_process(*args.process)},
          {"terminal", args.stdio.terminal},
          {"shim", shim.pid},
+         {"cgroup", sub_cgroup(args.cgroups)},
          {"ignore_paused", args.ignore_paused}},
         deadline::kControlReply, process_fds(args.stdio, shim_socket.get()));
   } catch (...) {
@@ -364,10 +381,13 @@ void VmBackend::kill(const ContainerRef& c, int signal, bool all) {
 
 void VmBackend::update(const ContainerRef& c, const spec::Resources& resources) {
   Undo undo;
-  if (resources.cpu && Undo::load(c.folder, undo)) {
-    spec::Resources host;
-    host.cpu = host_cpu(*resources.cpu);
-    for (const std::string& warning : Cgroup(undo.cgroup).apply(host)) spdlog::debug("{}", warning);
+  if (Undo::load(c.folder, undo)) {
+    Cgroup cgroup(undo.cgroup);
+    spec::Resources at_once;
+    if (resources.cpu) at_once.cpu = host_cpu(*resources.cpu);
+    if (undo.made_vm) at_once.block_io = resources.block_io;
+    apply_host_limits(cgroup, at_once);
+    if (undo.made_vm) apply_host_limits(cgroup, host_resources_at_gate(resources));
   }
   Json reply = ask(c, {{"op", "update"}, {"resources", spec::encode_resources(guest_resources(resources))}},
                    deadline::kControlReply);
@@ -378,8 +398,8 @@ std::vector<ProcessRow> VmBackend::processes(const ContainerRef& c) {
   std::vector<ProcessRow> rows;
   Json reply = ask(c, {{"op", "ps"}}, deadline::kControlReply);
   for (const Json& p : reply.at("processes"))
-    rows.push_back(
-        {p.at("pid"), p.at("ppid"), p.at("uid"), p.at("start"), p.at("cpu"), p.at("tty"), p.at("command")});
+    rows.push_back({p.at("pid"), p.at("ppid"), p.at("uid"), p.at("start"), p.at("cpu"), p.at("virtual"),
+                    p.at("resident"), p.at("tty"), p.at("state"), p.at("command")});
   return rows;
 }
 
