@@ -10,6 +10,7 @@
 
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/process.h"
+#include "libcontainer/base/trace.h"
 #include "libcontainer/linux/netlink.h"
 #include "spec/config.h"
 
@@ -64,6 +65,7 @@ class AgentClient {
   };
   // Waits for the guest to boot (deadline::kGuestBoot). Sends entropy and the time. Throws kUnsupported on
   // another protocol.
+  // Has the guest keep spans where this process does.
   Hello hello(const std::string& hostname, const std::string& log_level);
 
   // plugged_late: after the guest's kernel looked for devices.
@@ -91,6 +93,8 @@ class AgentClient {
   std::vector<GuestProcess> processes(const std::string& id);
   std::vector<GuestContainer> containers();
   void remove_container(const std::string& id);
+  // What the guest recorded since hello() or the last time, by the host's clock. pid and tid are the guest's.
+  std::vector<trace::Event> take_trace();
   void shutdown();  // deadline::kGuestShutdown
 
  private:

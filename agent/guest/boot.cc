@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <ctime>
 #include <sstream>
 
 #include "agent/guest/container.h"
@@ -28,6 +29,8 @@ constexpr rlim_t kMaxFiles = 1048576;  // what engines' daemons run with, and co
 constexpr const char* kModules = "/modules";
 constexpr const char* kModuleList = "/modules.load";
 constexpr long kRamfs = 0x858458f6, kTmpfs = 0x01021994;  // RAMFS_MAGIC, TMPFS_MAGIC
+
+int64_t boot_began = 0;
 
 // pivot_root(2) refuses while "/" is the initramfs, which has no mount below it. A bind of it, moved on top
 // of itself, has one, and costs no copy. Before anything else is mounted: what is mounted already would stay
@@ -119,6 +122,7 @@ void set_limits() {
 }  // namespace
 
 void boot() {
+  boot_began = uptime_ns();
   make_real_root();
   mount_all();
   open_log();
@@ -141,6 +145,16 @@ void prepare() {
   } catch (const Error& e) {
     log_warning(e.message());
   }
+}
+
+int64_t boot_began_ns() {
+  return boot_began;
+}
+
+int64_t uptime_ns() {
+  timespec time{};
+  clock_gettime(CLOCK_BOOTTIME, &time);
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
 }
 
 bool is_template() {

@@ -1,12 +1,17 @@
 // What pid 1 does before it serves.
 #pragma once
 
+#include <cstdint>
+
 #include "libcontainer/base/fd.h"
 
 namespace husk::guest {
 
 // Mounts, modules, loopback, limits: from the kernel's initramfs to a system in which containers can be made.
 void boot();
+// When it began, and now: since the kernel's start (CLOCK_BOOTTIME).
+int64_t boot_began_ns();
+int64_t uptime_ns();
 // Waits for the virtio port "husk.agent" and opens it.
 UniqueFd open_agent_port();
 // What the first container would otherwise wait for.

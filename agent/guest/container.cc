@@ -9,6 +9,7 @@
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/trace.h"
 
 namespace husk::guest {
 namespace {
@@ -61,7 +62,9 @@ std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_p
   request.config = container->config_;
   request.rootfs = container->config_.root->path;
   try {
+    trace::Span cgroup("cgroup");
     container->set_up_cgroup();
+    cgroup.end();
     request.cgroup = container->cgroup_.v2_folder();
     container->init_ = Process::create(
         reaper, "", container->config_.process->terminal,

@@ -9,6 +9,7 @@
 #include "agent/guest/uevents.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/trace.h"
 
 namespace husk::guest {
 namespace {
@@ -27,7 +28,11 @@ void mount_share(const std::string& tag, bool plugged_late) {
   std::string target = path_join(kShares, tag);
   make_dirs(target, 0755);  // containers in user namespaces of their own pass here
   if (is_mount_point(target)) return;
-  if (plugged_late) rescan_devices();
+  {
+    trace::Span span("rescan");
+    if (plugged_late) rescan_devices();
+  }
+  trace::Span span("mount");
   wait_for_device("share " + tag, [&] {
     if (mount(tag.c_str(), target.c_str(), "virtiofs", 0, nullptr) == 0) return true;
     // EINVAL is virtiofs' word for a tag that it does not know.

@@ -5,6 +5,7 @@
 
 #include "agent/wire/wire.h"
 #include "libcontainer/base/error.h"
+#include "libcontainer/base/trace.h"
 #include "spec/id.h"
 
 namespace husk {
@@ -19,6 +20,15 @@ grpc::Status at_border(F&& f) {
   } catch (const std::exception& e) {
     return wire::to_status(Error(ErrorKind::kInternal, e.what()));
   }
+}
+
+// The same for what the timeline shows.
+template <typename F>
+grpc::Status at_border(const char* call, F&& f) {
+  return at_border([&] {
+    trace::Span span(call);
+    f();
+  });
 }
 
 // Ids name folders and cgroups.

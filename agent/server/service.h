@@ -17,6 +17,7 @@ class AgentService final : public agent::Agent::Service {
                                 agent::Empty*) override;
   grpc::Status ListContainers(grpc::ServerContext*, const agent::Empty*,
                               agent::ListContainersReply*) override;
+  grpc::Status TakeTrace(grpc::ServerContext*, const agent::Empty*, agent::TakeTraceReply*) override;
   grpc::Status Shutdown(grpc::ServerContext*, const agent::Empty*, agent::Empty*) override;
 
   // service_container.cc

@@ -7,7 +7,7 @@ namespace husk {
 
 grpc::Status AgentService::CreateContainer(grpc::ServerContext*, const agent::CreateContainerRequest* request,
                                            agent::Empty*) {
-  return at_border([&] {
+  return at_border("CreateContainer", [&] {
     guest::ContainerOptions options;
     options.id = checked_id(request->container_id());
     options.bundle = request->bundle();

@@ -1,6 +1,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/guest/boot.h"
 #include "agent/guest/clock.h"
 #include "agent/guest/log.h"
 #include "agent/server/border.h"
@@ -23,6 +24,16 @@ bool owns_machine() {
   return getpid() == 1;
 }
 
+// From here on spans are kept. The clock has just been set.
+void begin_trace(int64_t hello_ns) {
+  trace::to_memory("husk-agent");
+  // A VM from a template has booted long ago.
+  if (!owns_machine() || guest::is_template()) return;
+  const int64_t kernel = trace::now() - guest::uptime_ns(), agent = kernel + guest::boot_began_ns();
+  trace::add_span("kernel", kernel, agent);
+  trace::add_span("boot", agent, hello_ns);
+}
+
 }  // namespace
 
 grpc::Status AgentService::Hello(grpc::ServerContext*, const agent::HelloRequest* request,
@@ -42,22 +53,26 @@ grpc::Status AgentService::Hello(grpc::ServerContext*, const agent::HelloRequest
       const std::string& name = request->hostname();
       if (!name.empty()) check(sethostname(name.data(), name.size()), "sethostname");
     }
+    const int64_t begin = trace::now();
+    if (request->trace()) begin_trace(begin);
     utsname kernel;
     check(uname(&kernel), "uname");
     reply->set_protocol_version(wire::kProtocolVersion);
     reply->set_kernel_release(kernel.release);
     reply->set_agent_version(HUSK_VERSION);
+    if (request->trace()) trace::add_span("Hello", begin, trace::now());
   });
 }
 
 grpc::Status AgentService::MountShare(grpc::ServerContext*, const agent::MountShareRequest* request,
                                       agent::Empty*) {
-  return at_border([&] { guest_.mount_share(checked_id(request->tag()), request->plugged_late()); });
+  return at_border("MountShare",
+                   [&] { guest_.mount_share(checked_id(request->tag()), request->plugged_late()); });
 }
 
 grpc::Status AgentService::ConfigureNetwork(grpc::ServerContext*,
                                             const agent::ConfigureNetworkRequest* request, agent::Empty*) {
-  return at_border([&] {
+  return at_border("ConfigureNetwork", [&] {
     const Json list = parse_untrusted(request->interfaces_json());
     if (!list.is_array() || list.size() > kMaxInterfaces)
       throw Error(ErrorKind::kInvalid, "interfaces: not a JSON array, or too long");
@@ -76,6 +91,15 @@ grpc::Status AgentService::ListContainers(grpc::ServerContext*, const agent::Emp
       info->set_status(status_name(container->status()));
       info->set_pid(container->pid());
     }
+  });
+}
+
+grpc::Status AgentService::TakeTrace(grpc::ServerContext*, const agent::Empty*,
+                                     agent::TakeTraceReply* reply) {
+  return at_border([&] {
+    reply->set_began_ns(trace::now());
+    reply->set_events_json(trace::events_to_json(trace::take()).dump());
+    reply->set_ended_ns(trace::now());
   });
 }
 

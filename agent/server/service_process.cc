@@ -94,7 +94,7 @@ void read_input(Stream& stream, guest::StdioSession& session) {
 
 grpc::Status AgentService::CreateProcess(grpc::ServerContext*, const agent::CreateProcessRequest* request,
                                          agent::Empty*) {
-  return at_border([&] {
+  return at_border("CreateProcess", [&] {
     auto container = guest_.container(request->container_id());
     container->create_process(checked_id(request->process_id()),
                               spec::decode_process(request->process_json()), request->cgroup());
@@ -103,7 +103,8 @@ grpc::Status AgentService::CreateProcess(grpc::ServerContext*, const agent::Crea
 
 grpc::Status AgentService::StartProcess(grpc::ServerContext*, const agent::ProcessRef* request,
                                         agent::Empty*) {
-  return at_border([&] { guest_.container(request->container_id())->start(request->process_id()); });
+  return at_border("StartProcess",
+                   [&] { guest_.container(request->container_id())->start(request->process_id()); });
 }
 
 grpc::Status AgentService::Attach(grpc::ServerContext*, Stream* stream) {

@@ -7,6 +7,7 @@
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/log.h"
+#include "libcontainer/base/trace.h"
 #include "vm/sandbox/control_server.h"
 
 int main() {
@@ -22,6 +23,11 @@ int main() {
     husk::LogOptions log{boot.log_path, boot.log_format, boot.log_level == "debug", boot.log_level};
     if (boot.log_path.empty()) log.path = "/dev/null";
     husk::init_log(log);
+    try {
+      if (!boot.trace_path.empty()) husk::trace::to_file(boot.trace_path, "husk-sandbox");
+    } catch (const husk::Error& e) {
+      spdlog::warn("without a trace: {}", e.what());
+    }
     return husk::vm::serve_sandbox(std::move(creator), std::move(listener), std::move(boot));
   } catch (const std::exception& e) {
     fprintf(stderr, "husk-sandbox: %s\n", e.what());

@@ -25,6 +25,7 @@ std::unique_ptr<Backend> make(const Globals& globals, spec::Options loaded, bool
   options.options = std::move(loaded);
   options.log_path = globals.log;
   options.log_format = globals.log_format;
+  if (!globals.trace.empty()) options.trace_path = absolute_path(globals.trace);
   options.debug = globals.debug;
   return vm::make_vm_backend(std::move(options));
 }

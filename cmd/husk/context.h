@@ -17,6 +17,7 @@ namespace husk::cmd {
 struct Globals {
   std::string root;  // absolute
   std::string log, log_format = "text";
+  std::string trace;        // file; empty: none
   std::string config_file;  // empty: the default one, if it is there
   std::string rootless = "auto";
   std::string vm;  // the option "vm"; empty: as the configuration file says

@@ -3,6 +3,7 @@
 #include "cmd/husk/commands.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/log.h"
+#include "libcontainer/base/trace.h"
 #include "libcontainer/container/bundle.h"
 #include "spec/id.h"
 #include "spec/validate.h"
@@ -21,9 +22,11 @@ void CreateFlags::add_to(Flags& flags) {
 Container create_container(Context& context, const std::string& id, const CreateFlags& flags, bool detach,
                            std::optional<Stdio>& stdio) {
   spec::validate_id(id);
+  trace::Span load("load bundle");
   Bundle bundle = Bundle::load(flags.bundle);
   for (const std::string& warning : spec::config_warnings(bundle.config)) spdlog::warn("{}", warning);
   spec::Process& process = *bundle.config.process;
+  load.end();
 
   Container::CreateOptions options;
   options.id = id;
@@ -35,6 +38,7 @@ Container create_container(Context& context, const std::string& id, const Create
   stdio.emplace(StdioOptions{process.terminal, flags.console_socket, detach, process.console_size,
                              context.new_backend().on_this_kernel()});
   options.stdio = stdio->host();
+  trace::Span span("create container");
   Container container = Container::create(context.store(), context.new_backend(), bundle, options);
   stdio->close_slave();
   return container;

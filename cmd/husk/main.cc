@@ -9,6 +9,7 @@
 #include "cmd/husk/version.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/log.h"
+#include "libcontainer/base/trace.h"
 
 namespace husk::cmd {
 namespace {
@@ -33,6 +34,7 @@ Args parse_globals(const Args& args, Globals& globals, bool& version) {
       .flag("--systemd-cgroup", globals.systemd_cgroup, "cgroupsPath is SLICE:PREFIX:NAME")
       .text("--rootless", globals.rootless, "true, false or auto")
       .text("--config", globals.config_file, "husk's own configuration (default: /etc/husk/husk.toml)")
+      .text("--trace", globals.trace, "file to append a timeline of the start to, for Perfetto")
       .text("--vm", globals.vm,
             "what runs new containers: qemu, or none for the host's own kernel (default: as configured)")
       .text("--criu", criu, "accepted and not used")
@@ -55,6 +57,7 @@ struct Failure {
 };
 
 int call(const Args& args, Globals globals, Failure& failure) {
+  const int64_t begin = trace::now();
   bool version = false;
   const Args words = parse_globals(args, globals, version);
   if (version) {
@@ -69,6 +72,10 @@ int call(const Args& args, Globals globals, Failure& failure) {
     throw Error(ErrorKind::kInvalid,
                 "No help topic for '" + printable(words[0], 80) + "': no such command (see husk --help)");
   failure.code = command->error_code;
+  if (!globals.trace.empty())
+    with_context("--trace", [&] { trace::to_file(absolute_path(globals.trace), "husk"); });
+  if (trace::on()) trace::add_span("arguments", begin, trace::now());
+  trace::Span span(command->name);
   Context context(std::move(globals));
   return command->run(context, Args(words.begin() + 1, words.end()));
 }

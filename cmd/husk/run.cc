@@ -1,6 +1,7 @@
 #include "cmd/husk/commands.h"
 #include "cmd/husk/create.h"
 #include "libcontainer/base/log.h"
+#include "libcontainer/base/trace.h"
 #include "libcontainer/container/foreground.h"
 
 namespace husk::cmd {
@@ -8,6 +9,7 @@ namespace {
 
 // The exit code, or the error, that is on its way out matters more.
 void delete_quietly(Context& context, const std::string& id) {
+  trace::Span span("delete");
   try {
     delete_container(context.store(), context.backend_of(id), id, true);
   } catch (const Error& e) {
@@ -35,7 +37,11 @@ int run(Context& context, const Args& args) {
   try {
     std::optional<Foreground> foreground;
     if (!detach) foreground.emplace();
-    container.start();
+    {
+      trace::Span span("start container");
+      container.start();
+    }
+    trace::Span wait("wait");
     if (!detach) code = foreground->wait(container.record().init.pid, stdio->master());
   } catch (...) {
     delete_quietly(context, words[0]);

@@ -17,6 +17,7 @@ inline constexpr seconds kQmpReply{20};        // husk-sandbox: the reply of a Q
 inline constexpr seconds kResume{20};          // husk-sandbox: QEMU has read a saved VM and runs it
 inline constexpr seconds kSave{20};            // husk: QEMU has written a VM's state
 inline constexpr seconds kTemplateLock{120};   // husk: another one makes the template
+inline constexpr seconds kTraceLock{5};        // whoever writes the first line of a --trace file
 inline constexpr seconds kVirtiofsdReady{10};  // husk-sandbox: virtiofsd accepts QEMU
 inline constexpr seconds kGuestBoot{
     90};  // husk-sandbox: from QEMU's start to the agent's hello (TCG on a busy host)

@@ -10,16 +10,19 @@
 #include <cerrno>
 #include <exception>
 
+#include "libcontainer/base/trace.h"
 #include "libcontainer/linux/cgroups.h"
 
 namespace husk {
 namespace {
 
 // The newborn waits to be told its pid; EOF means that stage 1 failed.
-[[noreturn]] void live(InitRequest& r, UniqueFd wait, const std::function<void()>& child) {
+[[noreturn]] void live(InitRequest& r, UniqueFd wait, trace::Span& clone,
+                       const std::function<void()>& child) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (read(wait.get(), &r.pid, sizeof r.pid) != sizeof r.pid) _exit(1);
   wait.reset();
+  clone.end();
   try {
     child();
   } catch (const Error& e) {
@@ -53,6 +56,7 @@ void join_host_cgroup(const InitRequest& r) {
 
 void give_birth(InitRequest& r, int flags, UniqueFd cgroup, const std::function<void(pid_t)>& complete,
                 const std::function<void()>& child) {
+  trace::Span clone("clone");  // ends in the newborn
   auto [wait, go] = make_pipe();
   int pidfd = -1;
   bool moved = static_cast<bool>(cgroup);
@@ -64,7 +68,7 @@ void give_birth(InitRequest& r, int flags, UniqueFd cgroup, const std::function<
   check(pid, "clone3");
   if (pid == 0) {
     go.reset();
-    live(r, std::move(wait), child);
+    live(r, std::move(wait), clone, child);
   }
   UniqueFd owned(pidfd);
   try {

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "libcontainer/base/trace.h"
 #include "spec/codec.h"
 
 namespace husk {
@@ -25,6 +26,13 @@ std::string read_memfd(int fd) {
     done += static_cast<size_t>(n);
   }
   return text;
+}
+
+// Under the pid that our parent knows us by; those of stage 1, too: it is one birth.
+Json take_trace(pid_t pid) {
+  std::vector<trace::Event> events = trace::take();
+  for (trace::Event& event : events) event.pid = event.tid = pid;
+  return trace::events_to_json(events);
 }
 
 }  // namespace
@@ -46,6 +54,8 @@ bool receive_request(InitRequest& r) {
   send_message(r.control.get(), {{"waiting", true}});
   Message m;
   if (!receive_message(r.control.get(), m, std::chrono::milliseconds(-1))) return false;
+  if ((r.trace = m.body.value("trace", false))) trace::to_memory("husk-init");
+  trace::Span span("request");
   r.preserved = m.body.at("preserved").get<int>();
   // Only now: fd 3 kept what came with the message from landing between the preserved ones.
   for (int i = 0; i < r.preserved; ++i)
@@ -86,7 +96,12 @@ void send_ready(const InitRequest& r, int console) {
   std::vector<int> fds;
   if (console >= 0) fds.push_back(console);
   if (r.new_seccomp) fds.push_back(r.new_seccomp.get());
+  if (r.trace) body["trace"] = take_trace(r.pid);
   send_message(r.control.get(), body, fds);
+}
+
+void send_trace(const InitRequest& r) {
+  if (r.trace) send_message(r.control.get(), {{"trace", take_trace(r.pid)}});
 }
 
 void hold_for_hooks(const InitRequest& r) {

@@ -22,14 +22,15 @@ struct InitRequest {
   std::string rootfs, bundle, cgroup;
   std::vector<std::string> sub_cgroups;
   std::string host_cgroup;  // see CreateRequest, as hold (for its on_runtime_created) and gate
-  bool no_pivot = false, no_new_keyring = false, hold = false;
+  bool no_pivot = false, no_new_keyring = false, hold = false, trace = false;
   UniqueFd gate;
-  int preserved = 0;     // fds 3 … 3 + preserved - 1 are the container's
-  UniqueFd target;       // exec: pidfd of the container's init
-  int join_flags = 0;    // exec: CLONE_NEW…
-  std::string seccomp;   // the compiled filter
-  UniqueFd new_seccomp;  // the same, where it was compiled here: the parent wants it for the next ones
-  UniqueFd listener;     // the connection to the agent that answers calls, and what it is told
+  int64_t started_ns = 0;  // when the gate opened, for the trace
+  int preserved = 0;       // fds 3 … 3 + preserved - 1 are the container's
+  UniqueFd target;         // exec: pidfd of the container's init
+  int join_flags = 0;      // exec: CLONE_NEW…
+  std::string seccomp;     // the compiled filter
+  UniqueFd new_seccomp;    // the same, where it was compiled here: the parent wants it for the next ones
+  UniqueFd listener;       // the connection to the agent that answers calls, and what it is told
   std::string listener_state;
   pid_t pid = 0;       // stage 2's, as the parent sees it
   pid_t init_pid = 0;  // exec: the container's init
@@ -53,6 +54,8 @@ void hold_for_hooks(const InitRequest& request);
 void wait_for_start(InitRequest& request);
 // An unnamed file with this in it.
 UniqueFd write_memfd(const std::string& data);
+// {"trace"}: the spans since {"ready"}, where the request asked for them.
+void send_trace(const InitRequest& request);
 void send_error(const InitRequest& request, const Error& error) noexcept;
 
 }  // namespace husk

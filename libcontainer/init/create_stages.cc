@@ -11,6 +11,7 @@
 //   ◄──────────────────────────────────────── {"ready"} + console, filter ─
 //   create() returns                                                      waits: EOF → exits
 //   start(): {"start"} ──────────────────────────────────────────────────► startContainer hooks, filter,
+//   ({"trace"}, where the request asks for it: what took how long)
 //   execve ◄──────────────────────────────────── EOF (close-on-exec): it runs ────
 //
 // Either stage may say {"error"} instead of its next word. On the host: stage 1 joins the cgroup before it
@@ -25,6 +26,7 @@
 #include <cerrno>
 
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/trace.h"
 #include "libcontainer/init/birth.h"
 #include "libcontainer/init/listener.h"
 #include "libcontainer/init/process_setup.h"
@@ -124,6 +126,7 @@ void warn_about_labels(InitRequest& r) {
 
 [[noreturn]] void stage2(InitRequest& r) {
   // Who we are.
+  trace::Span identity("identity");
   if (find(r, NamespaceType::kUser)) become_namespace_root();
   umask(0);
   enter_cgroup_namespace(r);
@@ -134,20 +137,25 @@ void warn_about_labels(InitRequest& r) {
   apply_sysctls(r.linux_().sysctl);
   prepare_seccomp(r);
   warn_about_labels(r);
+  identity.end();
 
   // What we see.
+  trace::Span mounts("mounts");
   prepare_rootfs(r.rootfs, r.linux_().rootfs_propagation);
   Root root(r.rootfs);
   make_mounts(r, root);
   fill_dev(r, root);
   root.make_dirs(r.process().cwd);
   Terminal terminal = open_console(r, root);
+  mounts.end();
   hold_for_hooks(r);
   check(fchdir(root.fd()), "chdir to the root");  // where createContainer hooks find themselves, as runc's do
   with_context("createContainer hook",
                [&] { run_hooks(r.config.hooks.create_container, state_text(r, "creating")); });
+  trace::Span root_span("root");
   seal_rootfs(r, root);
   switch_root(root, r.no_pivot, r.linux_().rootfs_propagation);
+  root_span.end();
 
   // What we become.
   Program program = become_process(r);
@@ -160,6 +168,7 @@ void warn_about_labels(InitRequest& r) {
 
 int create_stage1(InitRequest& r) {
   if (r.rootfs.empty()) throw Error(ErrorKind::kInvalid, "no rootfs");
+  trace::Span span("namespaces");
   UniqueFd cgroup = open_cgroup(r.cgroup);
   apply_outer_attributes(r);
   join_host_cgroup(r);
@@ -167,6 +176,7 @@ int create_stage1(InitRequest& r) {
   std::vector<NamespaceFd> joined = open_namespaces(r.linux_().namespaces);
   join_namespaces(joined);
   if (is_new(r, NamespaceType::kTime)) make_time_namespace(r.linux_().time_offsets);
+  span.end();
   give_birth(
       r, clone_flags(r), std::move(cgroup),
       [&](pid_t pid) {

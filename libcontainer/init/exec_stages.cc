@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libcontainer/base/trace.h"
 #include "libcontainer/init/birth.h"
 #include "libcontainer/init/listener.h"
 #include "libcontainer/init/process_setup.h"
@@ -36,6 +37,7 @@ Terminal open_console(const InitRequest& r) {
 }  // namespace
 
 int exec_stage1(InitRequest& r) {
+  trace::Span span("namespaces");
   UniqueFd cgroup = open_cgroup(r.cgroup);
   apply_outer_attributes(r);
   join_host_cgroup(r);
@@ -43,6 +45,7 @@ int exec_stage1(InitRequest& r) {
   prepare_seccomp(r);
   join_process(r.target.get(), r.join_flags);
   r.target.reset();
+  span.end();
   // One more process, because a pid namespace is entered by children only.
   give_birth(
       r, 0, std::move(cgroup), [](pid_t) {}, [&] { stage2(r); });

@@ -15,6 +15,7 @@
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/message.h"
+#include "libcontainer/base/trace.h"
 #include "libcontainer/init/control.h"
 #include "libcontainer/linux/namespaces.h"
 #include "libcontainer/linux/seccomp.h"
@@ -50,6 +51,23 @@ class FilterCache {
 FilterCache& filter_cache() {
   static FilterCache cache;
   return cache;
+}
+
+std::vector<trace::Event> add_events(const Json& message) {
+  if (!message.contains("trace") || !trace::on()) return {};
+  std::vector<trace::Event> events = trace::events_from_json(message.at("trace"));
+  for (const trace::Event& event : events) trace::add(event);
+  return events;
+}
+
+// From the last word of husk-init to the end of its socket: execve(2).
+void add_exec(const std::vector<trace::Event>& events) {
+  if (events.empty()) return;
+  trace::Event exec = events.back();
+  exec.name = "exec";
+  exec.begin_ns = exec.end_ns;
+  exec.end_ns = trace::now();
+  trace::add(std::move(exec));
 }
 
 // One request on its way to the gate. Whatever goes wrong: what was started is killed and reaped.
@@ -97,6 +115,7 @@ class Birth {
     body["gate"] = gate >= 0;
     body["streams"] = streams;
     body["preserved"] = preserved_;
+    body["trace"] = trace::on();
     send_message(control_.get(), body, fds);
   }
 
@@ -119,6 +138,7 @@ class Birth {
         throw Error(ErrorKind::kInternal, "husk-init sent an unknown message", EPROTO);
       }
     }
+    add_events(m.body);
     for (const Json& warning : m.body.at("warnings")) spdlog::warn("{}", warning.get<std::string>());
     UniqueFd console;
     size_t fd = 0;
@@ -248,10 +268,16 @@ void InitProcess::start() {
 void open_gate(int connection) {
   send_message(connection, {{"start", true}});
   Message m;
-  if (receive_message(connection, m, milliseconds(deadline::kInitExec))) {
+  std::vector<trace::Event> events;
+  while (receive_message(connection, m, milliseconds(deadline::kInitExec))) {
+    if (m.body.contains("trace")) {
+      events = add_events(m.body);
+      continue;
+    }
     throw_if_error(m.body);
     throw Error(ErrorKind::kInternal, "husk-init sent an unknown message", EPROTO);
   }
+  add_exec(events);
 }
 
 }  // namespace husk

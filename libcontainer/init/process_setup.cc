@@ -11,6 +11,7 @@
 #include <climits>
 #include <cstring>
 
+#include "libcontainer/base/trace.h"
 #include "libcontainer/init/listener.h"
 #include "libcontainer/linux/attributes.h"
 #include "libcontainer/linux/capabilities.h"
@@ -156,6 +157,7 @@ std::string find_program(const std::string& name, const std::vector<std::string>
 }
 
 Program become_process(InitRequest& r) {
+  trace::Span span("user");
   const spec::Process& p = r.process();
   Program program;
   program.env = make_env(p);
@@ -194,10 +196,13 @@ void stand_at_gate(InitRequest& r, const Terminal& terminal, const Program& prog
   check(prctl(PR_SET_PDEATHSIG, 0), "PR_SET_PDEATHSIG");
   send_ready(r, terminal.master.get());
   wait_for_start(r);
+  r.started_ns = trace::now();
   if (!program.filtered) load_filter(r);
 }
 
 void execute(InitRequest& r, const Program& program) {
+  if (r.trace) trace::add_span("start", r.started_ns, trace::now());
+  send_trace(r);
   const spec::Process& p = r.process();
   std::vector<char*> args = c_strings(p.args), env = c_strings(program.env);
   if (p.exec_cpu_affinity) apply_cpu_affinity(p.exec_cpu_affinity->final);

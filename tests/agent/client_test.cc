@@ -170,5 +170,24 @@ TEST_F(ClientTest, ARefusedAttachThrows) {
   EXPECT_EQ(e.message(), "container c1 does not exist");
 }
 
+TEST_F(ClientTest, TheGuestsTraceIsByTheHostsClock) {
+  fake_.trace_clock_ns = 5'000'000'000;
+  fake_.events_json = R"([{"program": "husk-agent", "thread": "", "name": "Hello", "pid": 1, "tid": 2,
+                           "begin": 4999999000, "end": 5000000000}])";
+  const int64_t before = trace::now();
+  const std::vector<trace::Event> events = client_.take_trace();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_GE(events[0].end_ns, before);
+  EXPECT_LE(events[0].end_ns, trace::now());
+  EXPECT_EQ(events[0].end_ns - events[0].begin_ns, 1000);
+}
+
+TEST_F(ClientTest, AGuestsBrokenTraceIsAnError) {
+  for (const char* events : {"", "{}", R"([{"name": 5}])"}) {
+    fake_.events_json = events;
+    EXPECT_EQ(error_of([&] { client_.take_trace(); }).kind(), ErrorKind::kInvalid) << events;
+  }
+}
+
 }  // namespace
 }  // namespace husk

@@ -54,6 +54,9 @@ class FakeAgent : public agent::Agent::Service {
     return calls_;
   }
   std::atomic<uint32_t> protocol_version{wire::kProtocolVersion};
+  // What TakeTrace answers; set before the call.
+  std::string events_json = "[]";
+  int64_t trace_clock_ns = 0;
   // Answers every Attach; set before the first call. The default echoes stdin until its end, and exits with
   // 0.
   std::function<grpc::Status(grpc::ServerContext&, const agent::ProcessRef&, AttachServer&)> on_attach =
@@ -170,6 +173,12 @@ class FakeAgent : public agent::Agent::Service {
   grpc::Status RemoveContainer(grpc::ServerContext*, const agent::ContainerRef* request,
                                agent::Empty*) override {
     return called("RemoveContainer", request->container_id());
+  }
+  grpc::Status TakeTrace(grpc::ServerContext*, const agent::Empty*, agent::TakeTraceReply* reply) override {
+    reply->set_events_json(events_json);
+    reply->set_began_ns(trace_clock_ns);
+    reply->set_ended_ns(trace_clock_ns);
+    return called("TakeTrace");
   }
   grpc::Status Shutdown(grpc::ServerContext*, const agent::Empty*, agent::Empty*) override {
     return called("Shutdown");

@@ -32,7 +32,8 @@ Json boot_to_json(const BootRequest& r) {
           {"virtiofs_cache", r.virtiofs_cache},
           {"log_path", r.log_path},
           {"log_format", r.log_format},
-          {"log_level", r.log_level}};
+          {"log_level", r.log_level},
+          {"trace_path", r.trace_path}};
 }
 
 BootRequest boot_from_json(const Json& json) {
@@ -59,6 +60,7 @@ BootRequest boot_from_json(const Json& json) {
   r.log_path = json.at("log_path");
   r.log_format = json.at("log_format");
   r.log_level = json.at("log_level");
+  r.trace_path = json.at("trace_path");
   return r;
 }
 

@@ -26,6 +26,7 @@ struct BootRequest {
   std::string template_folder;  // where a saved VM may be; empty: boot
   std::string virtiofsd, virtiofs_cache;
   std::string log_path, log_format, log_level;
+  std::string trace_path;  // empty: no trace
 };
 Json boot_to_json(const BootRequest& request);
 BootRequest boot_from_json(const Json& json);

@@ -14,6 +14,7 @@
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/process.h"
+#include "libcontainer/base/trace.h"
 #include "vm/sandbox/sandbox.h"
 
 namespace husk::vm {
@@ -89,12 +90,14 @@ void Server::serve_new_container(int socket, const std::string& id, std::atomic<
 }
 
 void Server::serve_creator() {
+  trace::name_thread("creator");
   serve_new_container(creator_.get(), first_, created_);
   created_ = true;
   shutdown(creator_.get(), SHUT_RDWR);
 }
 
 void Server::serve_connection(UniqueFd socket) {
+  trace::name_thread("request");
   try {
     Message message;
     if (receive_message(socket.get(), message, deadline::kControlRequest)) {

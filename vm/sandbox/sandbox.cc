@@ -10,6 +10,7 @@
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/trace.h"
 #include "spec/codec.h"
 #include "vm/template/resume.h"
 #include "vm/template/template_store.h"
@@ -22,8 +23,11 @@ Sandbox::Sandbox(BootRequest boot)
   enter_private_mount_namespace();
   std::string folder = path_join(boot_.folder, "share");
   make_dirs(folder, 0755);  // a container's own user namespace has to get through it
+  trace::Span share("virtiofsd");
   share_ = Share::start({boot_.virtiofsd, boot_.virtiofs_cache, folder});
+  share.end();
   if (!resume_machine()) {
+    trace::Span span("start QEMU");
     machine_ = start_qemu(boot_.machine);
     agent_ = std::make_unique<AgentClient>(machine_->take_agent());
   }
@@ -51,6 +55,7 @@ bool Sandbox::resume_machine() {
     SavedVm saved = templates.open(boot_.machine);
     if (!saved) return false;
     machine_ = start_saved(boot_.machine, saved);
+    trace::Span resume("resume");
     agent_ = std::make_unique<AgentClient>(machine_->take_agent());  // while QEMU gets ready
     machine_->resume(std::move(saved.state));
     resumed_ = true;
@@ -68,6 +73,8 @@ bool Sandbox::resume_machine() {
 // runs.
 std::future<void> Sandbox::plug_share() {
   return std::async(std::launch::async, [this] {
+    trace::name_thread("plug");
+    trace::Span span("plug share");
     std::lock_guard lock(plug_mutex_);
     require_share();
     machine_->plug_share(Share::kTag, share_->take_socket());
@@ -75,13 +82,17 @@ std::future<void> Sandbox::plug_share() {
 }
 
 void Sandbox::boot_guest() {
+  trace::name_thread("boot");
   std::unique_ptr<Error> error;
   try {
     std::future<void> plugged = plug_share();
+    trace::Span hello_span("hello");
     AgentClient::Hello hello = agent_->hello("husk", boot_.log_level);
+    hello_span.end();
     spdlog::debug("guest kernel {}, agent {}", printable(hello.kernel_release),
                   printable(hello.agent_version));
     plugged.get();
+    trace::Span span("mount share");
     agent_->mount_share(Share::kTag, resumed_);
     spdlog::debug("share mounted");
   } catch (const Error& e) {
@@ -226,12 +237,22 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
       std::lock_guard lock(mutex_);
       find(id).network = network;
     }
+    trace::Span span("network");
     interfaces = with_context("network", [&] { return splice_network(fds[4].get(), network); });
   }
-  wait_for_guest();
-  if (!interfaces.empty()) with_context("network", [&] { agent_->configure_network(network, interfaces); });
+  {
+    trace::Span span("wait for the guest");
+    wait_for_guest();
+  }
+  if (!interfaces.empty()) {
+    trace::Span span("configure network");
+    with_context("network", [&] { agent_->configure_network(network, interfaces); });
+  }
+  trace::Span create_span("create");
   agent_->create_container(id, config, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
+  create_span.end();
   spdlog::debug("{} created in the guest", id);
+  trace::Span attach("attach");
   relay(id, "", std::move(process), body.at("shim"));
   std::lock_guard lock(mutex_);
   Container& container = find(id);
@@ -302,6 +323,25 @@ void Sandbox::on_finished(const std::string& id, const std::string& process_id) 
   wake();
 }
 
+// The guest's pids begin anew in each VM, so they get numbers above the host's.
+void Sandbox::collect_trace() noexcept {
+  if (!trace::on()) return;
+  constexpr pid_t kGuestPids = 1'000'000'000, kPidsOfOne = 100'000, kVms = 10'000;
+  const auto number = [](pid_t pid) {
+    return kGuestPids + getpid() % kVms * kPidsOfOne +
+           static_cast<pid_t>(static_cast<uint32_t>(pid) % kPidsOfOne);
+  };
+  try {
+    for (trace::Event& event : agent_->take_trace()) {
+      event.pid = number(event.pid);
+      event.tid = number(event.tid);
+      trace::add(std::move(event));
+    }
+  } catch (const Error& e) {
+    spdlog::warn("the guest's trace: {}", e.what());
+  }
+}
+
 // --- later requests ---
 
 Sandbox::Busy::Busy(Sandbox& sandbox) : sandbox_(sandbox) {
@@ -350,10 +390,13 @@ void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
     std::lock_guard lock(mutex_);
     process_id = "exec" + std::to_string(next_process_++);
   }
+  trace::Span span("exec");
   agent_->create_process(id, process_id, spec::decode_process(body.at("process").dump()), body.at("cgroup"));
   try {
     relay(id, process_id, std::move(process), body.at("shim"));
     agent_->start_process(id, process_id);
+    span.end();
+    collect_trace();
   } catch (...) {
     try {
       agent_->signal_process(id, process_id, SIGKILL, false);
@@ -471,7 +514,11 @@ Json Sandbox::handle(Message& request) {
       create(body, request.fds);
     } else if (op == "start") {
       require(id, {Status::kCreated}, "cannot start a container that is not created");
-      agent_->start_process(id, "");
+      {
+        trace::Span span("start");
+        agent_->start_process(id, "");
+      }
+      collect_trace();
       spdlog::debug("{} started", id);
       std::lock_guard lock(mutex_);
       Container& container = find(id);
@@ -551,6 +598,7 @@ void Sandbox::end() noexcept {
   } catch (const Error& e) {
     spdlog::debug("the guest's shutdown: {}", e.what());
   }
+  trace::Span span("end QEMU");
   if (machine_) {
     std::lock_guard plug_lock(plug_mutex_);
     machine_->end();

@@ -96,6 +96,7 @@ class Sandbox {
   Json status(const std::string& id);
   // Attaches and begins to relay; the process stands at its gate.
   void relay(const std::string& id, const std::string& process_id, ProcessFds fds, pid_t shim);
+  void collect_trace() noexcept;
   std::string heir();
   void on_exited(const std::string& id, const std::string& process_id);
   void on_finished(const std::string& id, const std::string& process_id);

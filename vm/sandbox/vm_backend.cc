@@ -14,6 +14,7 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/process.h"
+#include "libcontainer/base/trace.h"
 #include "libcontainer/linux/cgroups.h"
 #include "spec/codec.h"
 #include "vm/net/network.h"
@@ -114,6 +115,7 @@ Json VmBackend::ask(const ContainerRef& c, Json body, std::chrono::milliseconds 
 // Makes the template if this is the first container that needs it.
 std::string VmBackend::template_for(const MachineConfig& machine) const {
   if (!o_.options.use_template) return "";
+  trace::Span span("template");
   try {
     TemplateStore templates(o_.options.template_folder, o_.options.template_cap);
     return templates.make(machine) ? o_.options.template_folder : "";
@@ -134,10 +136,12 @@ Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, con
   boot.template_folder = template_for(boot.machine);
   boot.virtiofsd = o_.options.virtiofsd;
   boot.virtiofs_cache = o_.options.cache;
+  boot.trace_path = o_.trace_path;
   boot.log_path = o_.log_path.empty() ? "" : absolute_path(o_.log_path);
   boot.log_format = o_.log_format;
   boot.log_level = o_.debug ? "debug" : o_.options.log_level;
 
+  trace::Span span("spawn husk-sandbox");
   auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
   SpawnOptions spawn_options;
   spawn_options.argv = {path_join(program_dir(), "husk-sandbox"), args.container.id};
@@ -258,6 +262,7 @@ void send_mounts(int connection, const std::string& id, const std::vector<Shared
 }
 
 void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, int shim_socket) {
+  trace::Span mounts("mounts");
   const std::string netns_path = "/proc/" + std::to_string(shim) + "/ns/net";
   GuestConfig guest = make_guest_config(
       *args.config, {args.container.id, args.rootfs, args.bundle, netns_path, [this](pid_t pid) {
@@ -266,6 +271,8 @@ void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, i
                      }});
   for (const std::string& warning : guest.warnings) spdlog::warn("{}", warning);
   send_mounts(connection, args.container.id, guest.shared);
+  mounts.end();
+  trace::Span span("wait for husk-sandbox");
   Json body = {{"op", "create"},
                {"id", args.container.id},
                {"bundle", args.bundle},
@@ -299,14 +306,19 @@ pid_t VmBackend::create(const CreateArgs& args) {
   try {
     UniqueFd netns = open_network_namespace(*args.config);
     Cgroup cgroup(undo.cgroup);
-    seat = take_seat(args, cgroup, undo);
+    {
+      trace::Span span("sandbox");
+      seat = take_seat(args, cgroup, undo);
+    }
     // From here on the VM boots, whatever we wait for.
+    trace::Span shim_span("shim");
     UniqueFd root = open_file(args.rootfs, O_PATH | O_DIRECTORY), shim_socket;
     shim = spawn_shim(args.container.id, args.stdio, cgroup, netns.get(), {root.get(), kShimRootFd},
                       shim_socket);
     undo.shim = identify(shim.pid);
     undo.save(args.container.folder);
     wait_for_shim(shim_socket.get());
+    shim_span.end();
     if (args.on_runtime_created) args.on_runtime_created(shim.pid);
     ask_create(args, seat.connection.get(), shim.pid, shim_socket.get());
     if (seat.made_vm && linux_config.resources)

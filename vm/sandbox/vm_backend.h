@@ -15,6 +15,7 @@ struct BackendOptions {
   spec::Options options;
   std::string config_file;
   std::string log_path, log_format;
+  std::string trace_path;  // absolute, or empty
   bool debug = false;
 };
 
