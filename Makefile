@@ -116,7 +116,7 @@ DEPS_BUILD := build-essential pkg-config libseccomp-dev libcap-dev nlohmann-json
 DEPS_GUEST := cpio lz4 kmod linux-source-6.1 flex bison bc libelf-dev libssl-dev xz-utils
 DEPS_RUN := qemu-system-x86 qemu-system-common
 DEPS_TEST := bats jq busybox-static docker.io podman conmon runc crun containernetworking-plugins iptables iproute2 \
-  bsdextrautils bsdutils procps socat
+  bsdextrautils bsdutils procps socat sqlite3
 DEPS_LINT := clang-format clang-tidy
 DEPS_FUZZ := clang libclang-rt-14-dev
 STAMP := $(BUILD)/.deps
@@ -185,7 +185,7 @@ $(BUILD)/tests/fuzz.dict: spec/names.h $(wildcard spec/fields_*.h) spec/options.
 	@grep -oh '"[A-Za-z0-9_]\+"' $^ | sort -u > $@
 
 TOOLS := $(patsubst integration/tools/%.cc,$(BUILD)/tools/%,$(wildcard integration/tools/*.cc))
-$(BUILD)/tools/%: integration/tools/%.cc
+$(BUILD)/tools/%: integration/tools/%.cc $(wildcard integration/tools/*.h)
 	@mkdir -p $(@D)
 	$(CXX) -std=c++20 -O2 -Wall -Wextra -Werror -static $< -o $@
 

@@ -48,7 +48,7 @@ Container::Container(Reaper& reaper, InitProgram& init_program, ContainerOptions
       id_(std::move(options.id)),
       no_new_keyring_(options.no_new_keyring),
       config_(std::move(options.config)),
-      memories_(std::move(options.memories)),
+      held_(std::move(options.held)),
       cgroup_(guest_cgroup_path(config_, id_)) {}
 
 std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_program,

@@ -24,7 +24,7 @@ struct ContainerOptions {
   std::string id, bundle;
   spec::Config config;  // as it came; create() keeps what this kernel has to do
   bool no_pivot = false, no_new_keyring = false;
-  std::vector<std::shared_ptr<SharedMemory>> memories;  // that its mounts name
+  std::vector<std::shared_ptr<void>> held;  // what its mounts name, for as long as it lives
 };
 
 // The config's rules, and after them what every container may use: the last rule that matches counts.
@@ -73,7 +73,7 @@ class Container {
   const std::string id_;
   const bool no_new_keyring_;
   const spec::Config config_;
-  const std::vector<std::shared_ptr<SharedMemory>> memories_;
+  const std::vector<std::shared_ptr<void>> held_;
   Cgroup cgroup_;
   std::shared_ptr<Process> init_;
   std::once_flag synced_;

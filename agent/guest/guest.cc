@@ -11,8 +11,9 @@
 namespace husk::guest {
 
 void Guest::create_container(ContainerOptions options) {
-  options.memories = localize_config(
-      options.config, [this](const std::string& id) { return container(id)->pid(); }, namespaces_, memories_);
+  options.held = localize_config(
+      options.config, [this](const std::string& id) { return container(id)->pid(); }, namespaces_, memories_,
+      volumes_);
   const std::string id = options.id;
   {
     std::lock_guard lock(mutex_);

@@ -39,6 +39,7 @@ class Guest {
   std::set<std::string> shares_;                                  // tags
   NamedNamespaces namespaces_;
   SharedMemories memories_;
+  Volumes volumes_;
 };
 
 }  // namespace husk::guest

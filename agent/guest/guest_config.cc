@@ -37,18 +37,21 @@ std::shared_ptr<SharedMemory> localize_shm(spec::Mount& mount, SharedMemories& m
 
 }  // namespace
 
-std::vector<std::shared_ptr<SharedMemory>> localize_config(spec::Config& config, const FindInit& find_init,
-                                                           NamedNamespaces& namespaces,
-                                                           SharedMemories& memories) {
+std::vector<std::shared_ptr<void>> localize_config(spec::Config& config, const FindInit& find_init,
+                                                   NamedNamespaces& namespaces, SharedMemories& memories,
+                                                   Volumes& volumes) {
   if (!config.process) throw Error(ErrorKind::kInvalid, "config: process is missing");
   if (!config.root || config.root->path.empty() || config.root->path[0] != '/')
     throw Error(ErrorKind::kInvalid, "config: root.path is not an absolute path of the guest");
   spec::Hooks hooks;
   hooks.start_container = std::move(config.hooks.start_container);
   config.hooks = std::move(hooks);
-  std::vector<std::shared_ptr<SharedMemory>> used;
+  std::vector<std::shared_ptr<void>> used;
   for (spec::Mount& mount : config.mounts)
-    if (mount.source.starts_with(kShm)) used.push_back(localize_shm(mount, memories));
+    if (mount.source.starts_with(kShm))
+      used.push_back(localize_shm(mount, memories));
+    else if (std::shared_ptr<Volume> volume = volumes.get(mount.source))
+      used.push_back(std::move(volume));
   if (!config.linux_) return used;
   std::vector<spec::Namespace>& list = config.linux_->namespaces;
   for (spec::Namespace& ns : list) ns.path = localize_namespace(ns, find_init, namespaces);

@@ -16,11 +16,11 @@ namespace husk::guest {
 using FindInit = std::function<pid_t(const std::string& id)>;
 
 // Namespaces: "husk:ID" is that of another container, "husk-ns:KEY" a named one. Mounts: "husk-shm:KEY" is
-// shared memory, to be kept as long as the container. Hooks: only startContainer runs here. Throws kInvalid
-// where process or an absolute root is missing.
-std::vector<std::shared_ptr<SharedMemory>> localize_config(spec::Config& config, const FindInit& find_init,
-                                                           NamedNamespaces& namespaces,
-                                                           SharedMemories& memories);
+// shared memory. Returns what is to be kept as long as the container: that, and volumes. Hooks: only
+// startContainer runs here. Throws kInvalid where process or an absolute root is missing.
+std::vector<std::shared_ptr<void>> localize_config(spec::Config& config, const FindInit& find_init,
+                                                   NamedNamespaces& namespaces, SharedMemories& memories,
+                                                   Volumes& volumes);
 
 // Below the guest's own hierarchy: never the root, never out of it.
 std::string guest_cgroup_path(const spec::Config& config, const std::string& id);

@@ -1,5 +1,6 @@
 #include "agent/guest/storage.h"
 
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 
 #include "agent/guest/uevents.h"
 #include "libcontainer/base/error.h"
+#include "libcontainer/base/fd.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/trace.h"
 
@@ -69,6 +71,25 @@ std::shared_ptr<SharedMemory> SharedMemories::get(const std::string& key, const 
     all_[key] = memory;
   }
   return memory;
+}
+
+// What cannot be opened is the bind mount's to tell.
+Volume::Volume(std::string path) : path_(std::move(path)) {
+  UniqueFd(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+// A file is none: it has no mount, and this fails.
+Volume::~Volume() {
+  umount2(path_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
+std::shared_ptr<Volume> Volumes::get(const std::string& path) {
+  if (!path.starts_with(kShares)) return nullptr;
+  std::lock_guard lock(mutex_);
+  std::erase_if(all_, [](const auto& item) { return item.second.expired(); });
+  std::shared_ptr<Volume> volume = all_[path].lock();
+  if (!volume) all_[path] = volume = std::make_shared<Volume>(path);
+  return volume;
 }
 
 }  // namespace husk::guest

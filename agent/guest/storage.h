@@ -36,4 +36,27 @@ class SharedMemories {
   unsigned next_ = 0;  // a path is never used again
 };
 
+// A volume's mount in our own mount namespace. FUSE mounts what the host has below the share when somebody
+// walks there, in each mount namespace anew, as another file system with locks and pages of its own: here
+// first, so that all containers' binds are of this one.
+class Volume {
+ public:
+  explicit Volume(std::string path);
+  ~Volume();
+
+ private:
+  const std::string path_;
+};
+
+// By path, each as long as somebody holds it. Thread-safe.
+class Volumes {
+ public:
+  // Null where the path is not below the share.
+  std::shared_ptr<Volume> get(const std::string& path);
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::weak_ptr<Volume>> all_;
+};
+
 }  // namespace husk::guest

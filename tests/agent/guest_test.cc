@@ -90,6 +90,7 @@ TEST(GuestConfig, KeepsWhatThisKernelHasToDo) {
   config.linux_.emplace();
   NamedNamespaces named;
   SharedMemories memories;
+  Volumes volumes;
   config.linux_->namespaces = {{spec::NamespaceType::kNetwork, "husk-ns:first"},
                                {spec::NamespaceType::kIpc, "husk:c0"},
                                {spec::NamespaceType::kPid, ""}};
@@ -97,15 +98,15 @@ TEST(GuestConfig, KeepsWhatThisKernelHasToDo) {
     EXPECT_EQ(id, "c0");
     return 42;
   };
-  localize_config(config, find_init, named, memories);
+  localize_config(config, find_init, named, memories, volumes);
   ASSERT_EQ(config.linux_->namespaces.size(), 2u);
   EXPECT_EQ(config.linux_->namespaces[0].path, "/proc/42/ns/ipc");
   EXPECT_TRUE(config.hooks.prestart.empty() && config.hooks.create_container.empty());
   EXPECT_EQ(config.hooks.start_container.size(), 2u);
   config.root->path = "rootfs";
-  EXPECT_THROW(localize_config(config, {}, named, memories), Error);
+  EXPECT_THROW(localize_config(config, {}, named, memories, volumes), Error);
   config.process.reset();
-  EXPECT_THROW(localize_config(config, {}, named, memories), Error);
+  EXPECT_THROW(localize_config(config, {}, named, memories, volumes), Error);
 }
 
 TEST(NamedNamespaces, OneForEachKey) {

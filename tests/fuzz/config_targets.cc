@@ -55,11 +55,12 @@ void use(spec::Config config) {
 void localize(spec::Config& config) {
   guest::NamedNamespaces namespaces;
   guest::SharedMemories memories;
+  guest::Volumes volumes;
   if (config.linux_)
     std::erase_if(config.linux_->namespaces, [](const auto& n) { return n.path.starts_with("husk-ns:"); });
   std::erase_if(config.mounts, [](const auto& m) { return m.source.starts_with("husk-shm:"); });
   guest::localize_config(
-      config, [](const std::string&) { return 1; }, namespaces, memories);
+      config, [](const std::string&) { return 1; }, namespaces, memories, volumes);
 }
 
 bool allowed_to_fail(const std::function<void()>& f) {

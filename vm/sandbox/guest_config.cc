@@ -44,8 +44,7 @@ void make_shm(spec::Mount& mount, const std::string& source, const struct stat& 
   mount.options = {"rbind", "nosuid", "noexec", "nodev", "size=" + std::to_string(bytes)};
 }
 
-void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, const std::string& name,
-                    GuestConfig& guest) {
+void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, GuestConfig& guest) {
   std::string source =
       mount.source.rfind('/', 0) == 0 ? clean_path(mount.source) : path_join(args.bundle, mount.source);
   struct stat st {};
@@ -58,7 +57,9 @@ void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, const std::
   }
   if (S_ISSOCK(st.st_mode))
     guest.warnings.push_back(mount.destination + ": a socket of the host cannot be connected to from a VM");
-  guest.shared.push_back({name, source, has_option(mount, "ro")});
+  const bool readonly = has_option(mount, "ro");
+  const std::string name = volume_name(source, readonly);
+  guest.shared.push_back({name, source, readonly});
   mount.source = Share::guest_path(args.id, name);
 }
 
@@ -108,8 +109,8 @@ GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& a
   if (host.root->readonly) make_mount_points(host, args.rootfs);
   guest.shared.push_back({"rootfs", args.rootfs, host.root->readonly});
   config.root->path = Share::guest_path(args.id, "rootfs");
-  for (size_t i = 0; i < config.mounts.size(); ++i)
-    if (is_bind(config.mounts[i])) translate_bind(config.mounts[i], args, "mount" + std::to_string(i), guest);
+  for (spec::Mount& mount : config.mounts)
+    if (is_bind(mount)) translate_bind(mount, args, guest);
   config.hooks = {};
   config.hooks.start_container = host.hooks.start_container;
   config.process->apparmor_profile.clear();

@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "libcontainer/base/error.h"
@@ -24,6 +26,8 @@ namespace {
 
 constexpr const char* kSocketName = "virtiofsd";  // exists for a moment only
 constexpr int kListenFd = 3;
+constexpr const char* kVolumes = "@volumes";  // beside the containers' folders; no id has an @
+constexpr const char* kVolumePrefix = "volume-";
 
 void set_mount_attributes(int fd, uint64_t set, uint64_t propagation, bool recursive,
                           const std::string& what) {
@@ -44,6 +48,14 @@ UniqueFd clone_tree(const std::string& path, bool recursive) {
 void attach_tree(int tree, int dir, const std::string& name, const std::string& what) {
   unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | (name.empty() ? MOVE_MOUNT_T_EMPTY_PATH : 0);
   check(syscall(SYS_move_mount, tree, "", dir, name.c_str(), flags), "move_mount to " + what);
+}
+
+bool is_volume(const std::string& name) {
+  return name.rfind(kVolumePrefix, 0) == 0;
+}
+
+std::string folder_of(const std::string& container, const std::string& name) {
+  return is_volume(name) ? kVolumes : container;
 }
 
 void require_name(const std::string& name) {
@@ -79,6 +91,13 @@ UniqueFd clone_for_share(const std::string& source, bool readonly) {
   return tree;
 }
 
+std::string volume_name(const std::string& source, bool readonly) {
+  struct statx st {};
+  check(statx(AT_FDCWD, source.c_str(), 0, STATX_INO | STATX_MNT_ID, &st), "stat " + source);
+  return kVolumePrefix + std::to_string(st.stx_mnt_id) + "-" + std::to_string(st.stx_ino) +
+         (readonly ? "-ro" : "");
+}
+
 struct Share::Impl {
   std::string folder;
   // The folder twice: below our mount, where only we can write, and through it, as the guest sees it:
@@ -86,19 +105,57 @@ struct Share::Impl {
   UniqueFd base, top;
   std::optional<HelperProcess> virtiofsd;
   UniqueFd socket;
+  std::map<std::string, std::set<std::string>> volumes;  // by name: the containers that added it
+
+  // dir: FOLDER/CONTAINER. The folder below holds nothing but the empty mount points: nothing of the user's
+  // can be deleted here.
+  void detach(int dir, const std::string& container, const std::string& name) {
+    std::string path = folder + "/" + container + "/" + name;
+    while (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
+    }
+    if (unlinkat(dir, name.c_str(), 0) != 0) unlinkat(dir, name.c_str(), AT_REMOVEDIR);
+  }
+
+  UniqueFd open_folder(const std::string& container) {
+    return UniqueFd(openat(base.get(), container.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  }
 
   void remove(const std::string& container) {
-    UniqueFd dir(openat(base.get(), container.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    UniqueFd dir = open_folder(container);
     if (!dir) return;
-    // The folder below holds nothing but the empty mount points: nothing of the user's can be deleted here.
-    for (const std::string& name : names_in(dir.get())) {
-      std::string path = folder + "/" + container + "/" + name;
-      while (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
-      }
-      if (unlinkat(dir.get(), name.c_str(), 0) != 0) unlinkat(dir.get(), name.c_str(), AT_REMOVEDIR);
-    }
+    for (const std::string& name : names_in(dir.get())) detach(dir.get(), container, name);
     if (unlinkat(base.get(), container.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
       spdlog::warn("removing {}/{}: errno {}", folder, printable(container), errno);
+  }
+
+  void leave_volumes(const std::string& container) {
+    UniqueFd dir = open_folder(kVolumes);
+    for (auto it = volumes.begin(); it != volumes.end();) {
+      auto& [name, users] = *it;
+      const bool last = users.erase(container) != 0 && users.empty();
+      if (last && dir) detach(dir.get(), kVolumes, name);
+      it = last ? volumes.erase(it) : std::next(it);
+    }
+  }
+
+  void attach(const std::string& container, const std::string& name, UniqueFd tree) {
+    struct stat st;
+    check(fstat(tree.get(), &st), "stat");
+    if (mkdirat(base.get(), container.c_str(), 0755) != 0 && errno != EEXIST)
+      throw_errno("mkdir " + container);
+    std::string path = container + "/" + name;
+    bool is_folder = S_ISDIR(st.st_mode);
+    if (is_folder) {
+      check(mkdirat(base.get(), path.c_str(), 0755), "mkdir " + path);
+    } else {
+      open_at(base.get(), path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+    }
+    try {
+      attach_tree(tree.get(), top.get(), path, path);
+    } catch (const Error&) {
+      unlinkat(base.get(), path.c_str(), is_folder ? AT_REMOVEDIR : 0);
+      throw;
+    }
   }
 
   ~Impl() {
@@ -166,34 +223,24 @@ void Share::add(const std::string& container, const std::string& name, UniqueFd 
   with_context("sharing " + printable(container + "/" + name), [&] {
     require_name(container);
     require_name(name);
-    struct stat st;
-    check(fstat(tree.get(), &st), "stat");
-
-    int base = impl_->base.get();
-    if (mkdirat(base, container.c_str(), 0755) != 0 && errno != EEXIST) throw_errno("mkdir " + container);
-    std::string path = container + "/" + name;
-    bool is_folder = S_ISDIR(st.st_mode);
-    if (is_folder) {
-      check(mkdirat(base, path.c_str(), 0755), "mkdir " + path);
-    } else {
-      open_at(base, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+    if (!is_volume(name)) return impl_->attach(container, name, std::move(tree));
+    auto found = impl_->volumes.find(name);
+    if (found == impl_->volumes.end()) {
+      impl_->attach(kVolumes, name, std::move(tree));
+      found = impl_->volumes.try_emplace(name).first;
     }
-    try {
-      attach_tree(tree.get(), impl_->top.get(), path, path);
-    } catch (const Error&) {
-      unlinkat(base, path.c_str(), is_folder ? AT_REMOVEDIR : 0);
-      throw;
-    }
+    found->second.insert(container);
   });
 }
 
 std::string Share::guest_path(const std::string& container, const std::string& name) {
-  return std::string(kGuestRoot) + "/" + container + "/" + name;
+  return std::string(kGuestRoot) + "/" + folder_of(container, name) + "/" + name;
 }
 
 void Share::remove(const std::string& container) {
   require_name(container);
   impl_->remove(container);
+  impl_->leave_volumes(container);
 }
 
 pid_t Share::pid() const {

@@ -24,6 +24,10 @@ void enter_private_mount_namespace();
 // What is mounted at source in the caller's mount namespace, with all below it, as a mount that is nowhere
 // yet; read-only all the way down where asked. Private: what the host mounts there later stays out. Throws.
 UniqueFd clone_for_share(const std::string& source, bool readonly);
+// The name by which containers of one VM share a volume: the same for the same folder or file of the same
+// mount. Each mount is a file system of its own to the guest, whose locks, shared mappings and cached pages
+// are its kernel's: what two containers have in common has to be one. Throws.
+std::string volume_name(const std::string& source, bool readonly);
 
 class Share {
  public:
@@ -34,11 +38,12 @@ class Share {
 
   // The connected vhost-user socket for Machine::plug_share; once.
   UniqueFd take_socket();
-  // Attaches what clone_for_share() returned, in whatever process, at FOLDER/CONTAINER/NAME. Throws.
+  // Attaches what clone_for_share() returned, in whatever process, at FOLDER/CONTAINER/NAME; under a
+  // volume_name() once for all containers that add it, beside theirs. Throws.
   void add(const std::string& container, const std::string& name, UniqueFd tree);
   // Where the guest finds that.
   static std::string guest_path(const std::string& container, const std::string& name);
-  // Unmounts everything below FOLDER/CONTAINER and removes it.
+  // Unmounts everything below FOLDER/CONTAINER and removes it, and volumes that no other container has added.
   void remove(const std::string& container);
   pid_t pid() const;
   int pidfd() const;         // readable when virtiofsd has ended
