@@ -150,7 +150,9 @@ void Sandbox::vmm_died() {
                printable(words), console_->tail());
   std::lock_guard lock(mutex_);
   vmm_dead_ = true;
-  for (auto& [id, container] : containers_) container.status = Status::kStopped;
+  // One that is still being created has its request to hear it from.
+  for (auto& [id, container] : containers_)
+    if (container.status != Status::kCreating) container.status = Status::kStopped;
 }
 
 void Sandbox::share_died() {
