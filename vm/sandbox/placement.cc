@@ -162,6 +162,7 @@ spec::CpuResources host_cpu(const spec::CpuResources& wanted) {
 }
 
 spec::Resources guest_resources(spec::Resources wanted) {
+  wanted.block_io.reset();
   if (wanted.cpu) {
     wanted.cpu->cpus.clear();
     wanted.cpu->mems.clear();
@@ -178,6 +179,7 @@ spec::Resources host_resources(const spec::Config& config, const Size* vm) {
     host.memory->limit = (static_cast<int64_t>(vm->memory_mib) + kVmmOverheadMib) << 20;
   }
   if (wanted.cpu) host.cpu = host_cpu(*wanted.cpu);
+  host.block_io = wanted.block_io;
   return host;
 }
 
