@@ -116,7 +116,7 @@ DEPS_BUILD := build-essential pkg-config libseccomp-dev libcap-dev nlohmann-json
 DEPS_GUEST := cpio lz4 kmod linux-source-6.1 flex bison bc libelf-dev libssl-dev xz-utils
 DEPS_RUN := qemu-system-x86 qemu-system-common
 DEPS_TEST := bats jq busybox-static docker.io podman conmon runc crun containernetworking-plugins iptables iproute2 \
-  bsdextrautils bsdutils procps socat sqlite3
+  bsdextrautils bsdutils procps socat sqlite3 containerd
 DEPS_LINT := clang-format clang-tidy
 DEPS_FUZZ := clang libclang-rt-14-dev
 STAMP := $(BUILD)/.deps
@@ -184,10 +184,15 @@ $(BUILD)/tests/fuzz.dict: spec/names.h $(wildcard spec/fields_*.h) spec/options.
 	@mkdir -p $(@D)
 	@grep -oh '"[A-Za-z0-9_]\+"' $^ | sort -u > $@
 
-TOOLS := $(patsubst integration/tools/%.cc,$(BUILD)/tools/%,$(wildcard integration/tools/*.cc))
+TOOLS := $(patsubst integration/tools/%.cc,$(BUILD)/tools/%,$(wildcard integration/tools/*.cc)) $(BUILD)/tools/cri
 $(BUILD)/tools/%: integration/tools/%.cc $(wildcard integration/tools/*.h)
 	@mkdir -p $(@D)
 	$(CXX) -std=c++20 -O2 -Wall -Wextra -Werror -static $< -o $@
+# The client of containerd's CRI plugin: its messages are known by name at run time, so it needs protobuf's descriptors.
+$(BUILD)/tools/cri: integration/tools/cri/cri.cc integration/tools/cri/cri.proto
+	@mkdir -p $(@D) $(BUILD)/gen/cri
+	protoc -Iintegration/tools/cri --cpp_out=$(BUILD)/gen/cri cri.proto
+	$(CXX) -std=c++20 -O1 -Wall -Wextra -Werror $< $(BUILD)/gen/cri/cri.pb.cc $$(pkg-config --libs grpc++_unsecure protobuf) -o $@
 
 .PHONY: check check-plain check-sanitized check-tsan check-unit check-integration check-integration-host check-includes fuzz fuzz-run demo bench
 # Built on all CPUs, run one after the other.

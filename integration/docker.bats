@@ -177,6 +177,98 @@ on_docker_terminal() { DOCKER_CONFIG=$D/config on_terminal "$DOCKER" -H "unix://
     is "pids" "$(sed -n 3p <<<"$out")" 100
 }
 
+@test "docker run: process, user, limits, security" {
+    cat >"$T/seccomp.json" <<END
+{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["chmod", "fchmodat"], "action": "SCMP_ACT_ERRNO"}]}
+END
+    ok docker run --rm --name "$NAME" --init --user worker --group-add 77 --ulimit nofile=100:200 --oom-score-adj 500 --cpuset-cpus 0 \
+        --cap-drop ALL --security-opt no-new-privileges --security-opt "seccomp=$T/seccomp.json" --sysctl net.ipv4.ip_forward=1 \
+        --shm-size 10m --uts host --dns 192.0.2.1 --add-host there:192.0.2.2 --tmpfs /t:size=1m,mode=1777 --domainname '' busybox sh -c '
+            cat /proc/1/comm; id -u; id -G; ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj; nproc
+            sed -n "s/^\(CapBnd\|NoNewPrivs\):.//p" /proc/self/status; touch /t/x; chmod 700 /t/x 2>/dev/null || echo no chmod
+            cat /proc/sys/net/ipv4/ip_forward; df -k /dev/shm | sed -n "s/^shm *\([0-9]*\).*/\1/p"; hostname; cat /etc/resolv.conf; grep -o 192.0.2.2 /etc/hosts'
+    is "output" "$out" "docker-init
+1000
+1001 77 2002
+100
+200
+500
+1
+0000000000000000
+1
+no chmod
+1
+10240
+$(hostname)
+nameserver 192.0.2.1
+192.0.2.2"
+}
+
+@test "docker run --device-read-bps and its like: on the host, for the VM" {
+    local device
+    device=$(lsblk -ndo PATH | head -1)
+    [[ -b $device ]] || skip "no block device"
+    ok docker run -d --name "$NAME" --device-read-bps "$device:1mb" --device-write-iops "$device:100" busybox sleep 1000
+    ok sh -c "cat /sys/fs/cgroup/blkio/ht$TAG/$(field "$NAME" .Id)/blkio.throttle.read_bps_device 2>/dev/null || cat /sys/fs/cgroup/ht$TAG/$(field "$NAME" .Id)/io.max"
+    like "limit" "$out" ' (rbps=)?1048576'
+}
+
+@test "docker run that is out of memory: OOMKilled" {
+    try docker run --name "$NAME" --memory 16m busybox sh -c 'exec tail /dev/zero'
+    is "exit code" "$status" 137
+    until_ok "OOMKilled" eval '[[ $(field "$NAME" .State.OOMKilled) == true ]]'
+}
+
+@test "docker's restart policy, health check, stop signal" {
+    ok docker run -d --name "$NAME" --restart on-failure:2 busybox sh -c 'exit 3'
+    until_ok "two restarts" eval '[[ $(field "$NAME" .RestartCount)$(field "$NAME" .State.Status) == 2exited ]]'
+    is "exit code" "$(field "$NAME" .State.ExitCode)" 3
+    ok docker rm "$NAME"
+    ok docker run -d --name "$NAME" --health-cmd 'test -e /healthy' --health-interval 1s --health-retries 1 --stop-signal USR1 busybox \
+        sh -c 'trap "exit 12" USR1; while :; do sleep 0.1; done'
+    until_ok "unhealthy" eval '[[ $(field "$NAME" .State.Health.Status) == unhealthy ]]'
+    ok docker exec "$NAME" touch /healthy
+    until_ok "healthy" eval '[[ $(field "$NAME" .State.Health.Status) == healthy ]]'
+    ok docker stop -t "$LIMIT" "$NAME"
+    is "exit code" "$(field "$NAME" .State.ExitCode)" 12
+}
+
+@test "docker stats, update, cp, diff, commit, export, restart" {
+    ok docker run -d --name "$NAME" --memory 64m busybox sh -c 'touch /new; sleep 1000'
+    until_ok "it to run" docker exec "$NAME" test -e /new
+    ok docker stats --no-stream --format '{{.Name}} {{.PIDs}} {{.MemUsage}}' "$NAME"
+    like "stats" "$out" "^$NAME [1-9][0-9]* [0-9.]+MiB / [0-9]+MiB"
+    ok docker update --memory 128m --memory-swap 128m --cpus 0.7 --pids-limit 33 "$NAME"
+    ok docker exec "$NAME" sh -c 'cd /sys/fs/cgroup; cat memory.max cpu.max pids.max 2>/dev/null || cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us pids/pids.max'
+    like "limits" "$out" $'^134217728\n70000( 100000)?\n33$'
+    echo copied >"$T/file"
+    ok docker cp "$T/file" "$NAME:/home/file"
+    ok docker exec "$NAME" cat /home/file
+    is "what was copied" "$out" copied
+    ok docker diff "$NAME"
+    like "diff" "$out" 'A /new'
+    ok sh -c "DOCKER_CONFIG=$D/config $DOCKER -H unix://$D/s export $NAME | tar -t new home/file"
+    ok docker commit "$NAME" "committed${NAME,,}"
+    ok docker run --rm --name "${NAME}b" "committed${NAME,,}" ls /new
+    ok docker rmi "committed${NAME,,}"
+    ok docker restart -t 0 "$NAME"
+    ok docker exec "$NAME" cat /home/file
+}
+
+@test "docker run --mount: propagation" {
+    inside sh -c "mkdir $T/shared && mount --bind $T/shared $T/shared && mount --make-shared $T/shared"
+    ok docker run -d --name "$NAME" --mount "type=bind,src=$T/shared,dst=/m,bind-propagation=rslave" busybox sleep 1000
+    inside sh -c "mkdir $T/shared/sub && mount -t tmpfs tmpfs $T/shared/sub && echo later >$T/shared/sub/file"
+    until_ok "the mount made later" docker exec "$NAME" cat /m/sub/file
+    if has_vm; then
+        try docker run --rm --name "${NAME}b" --mount "type=bind,src=$T/shared,dst=/m,bind-propagation=rshared" busybox true
+        is "exit code" "$status" 125
+        like "error" "$err" 'propagation rshared'
+    fi
+    ok docker rm -f "$NAME"
+    inside umount -R "$T/shared"
+}
+
 @test "docker's bridge: the address, the gateway, another container, a published port" {
     ok docker run -d --name "$NAME" -p 127.0.0.1:8099:80 busybox sh -c 'echo "served from $(hostname)" >/www/index.html; exec httpd -f -p 80 -h /www'
     local address gateway

@@ -1,12 +1,13 @@
 // husk-shim ID [PROCESS]: stands on the host for one process in the guest. Its pid is the one in the pid
 // file; it passes the signals it gets on, and ends the way the process ended. One per process, so: no heap,
-// no threads, no libraries.
+// no threads, no libraries. husk-shim --take MIB: vm/sandbox/oom_report.h.
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
 
 #include "vm/sandbox/shim_protocol.h"
 
@@ -95,9 +98,18 @@ void pass_on(const signalfd_siginfo& info) {
   (void)!send(kShimSocketFd, &message, sizeof message, MSG_NOSIGNAL);
 }
 
+// Until it is killed for it. Its limit is lowered first.
+int take_memory(size_t mib) {
+  char go;
+  if (recv(kShimSocketFd, &go, sizeof go, 0) != sizeof go) return 1;
+  mmap(nullptr, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  return 0;
+}
+
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc == 3 && strcmp(argv[1], "--take") == 0) return take_memory(strtoul(argv[2], nullptr, 10));
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_BLOCK, &all, nullptr);

@@ -71,6 +71,8 @@ class Cgroup {
   // runc's `events --stats` "data" object: cpu, cpuset, memory, pids, blkio, hugetlb. What the kernel lacks
   // is 0.
   nlohmann::json stats() const;
+  // The memory controller's folder; empty where there is none.
+  std::string memory_folder() const;
   // Processes which the OOM killer took (memory.events, memory.oom_control); 0 where that is not counted.
   unsigned long long oom_kills() const;
   // rmdir, children first, in every hierarchy, waiting for dying processes until the deadline. What is gone

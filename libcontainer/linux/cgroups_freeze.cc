@@ -100,6 +100,11 @@ void Cgroup::kill_all(int signal) {
   if (froze || (was_frozen && signal == SIGKILL)) freeze(false);
 }
 
+std::string Cgroup::memory_folder() const {
+  const Hierarchy* h = find("memory");
+  return h ? h->folder : "";
+}
+
 unsigned long long Cgroup::oom_kills() const {
   const Hierarchy* h = find("memory");
   if (!h) return 0;

@@ -90,7 +90,7 @@ TEST_F(QemuTest, SharesAndCardsArePluggedIntoARunningGuest) {
               auto share = Share::start({kVirtiofsd, "auto", folder / "share"});
               auto machine = start_qemu(config);
               UniqueFd agent = machine->take_agent();
-              share->add("c1", "data", clone_for_share(folder / "data", false));
+              share->add("c1", "data", clone_for_share(folder / "data", {}));
               machine->plug_share(Share::kTag, share->take_socket());
               fprintf(stderr, "plugged: %ld ms\n", since(start));
               require(guest_run(agent.get(), "true") == "=0", "the guest answers");
@@ -102,7 +102,7 @@ TEST_F(QemuTest, SharesAndCardsArePluggedIntoARunningGuest) {
               require(out == "from the host\n=0", "the file: " + out);
               // Bound after the guest mounted the share: it has to come through to virtiofsd's own mount
               // namespace.
-              share->add("c2", "late", clone_for_share(folder / "data", true));
+              share->add("c2", "late", clone_for_share(folder / "data", {true, false}));
               out = guest_run(agent.get(),
                               "cat /mnt/c2/late/file; echo x >/mnt/c1/data/new; echo x >/mnt/c2/late/no");
               require(out.find("from the host") == 0, "the late file: " + out);
@@ -183,7 +183,7 @@ TEST_F(QemuTest, MicrovmTakesAShareAfterItsBoot) {
   config.type = MachineType::kMicrovm;
   EXPECT_EQ(in_child([&] {
               auto share = Share::start({kVirtiofsd, "auto", folder / "share"});
-              share->add("c1", "data", clone_for_share(folder / "data", true));
+              share->add("c1", "data", clone_for_share(folder / "data", {true, false}));
               auto machine = start_qemu(config);
               UniqueFd agent = machine->take_agent();
               require(guest_run(agent.get(), "true") == "=0", "an answer");

@@ -51,8 +51,8 @@ TEST_F(ShareTest, BindsFoldersAndFiles) {
   EXPECT_EQ(in_child([&] {
               auto share = start();
               require(Share::guest_path("c1", "1") == std::string(Share::kGuestRoot) + "/c1/1", "its path");
-              share->add("c1", "rootfs", clone_for_share(folder / "data", false));
-              share->add("c1", "1", clone_for_share(folder / "data/file", false));
+              share->add("c1", "rootfs", clone_for_share(folder / "data", {}));
+              share->add("c1", "1", clone_for_share(folder / "data/file", {}));
               require(read_file(folder / "share/c1/rootfs/file") == "hello", "the folder's file");
               require(read_file(folder / "share/c1/1") == "hello", "the file");
               require(can_create(folder / "share/c1/rootfs/new"), "a writable bind");
@@ -67,20 +67,20 @@ TEST_F(ShareTest, BindsFoldersAndFiles) {
 TEST_F(ShareTest, AVolumeOfTwoContainersIsOneMount) {
   EXPECT_EQ(in_child([&] {
               auto share = start();
-              const std::string name = volume_name(folder / "data", false);
+              const std::string name = volume_name(folder / "data", {false, false});
               const std::string path = Share::guest_path("c1", name);
               require(path == Share::guest_path("c2", name), "one path for both");
-              require(name != volume_name(folder / "data/sub", false), "another folder is another one");
-              require(name != volume_name(folder / "data", true), "a read-only one is, too");
+              require(name != volume_name(folder / "data/sub", {false, false}), "another folder is another one");
+              require(name != volume_name(folder / "data", {true, false}), "a read-only one is, too");
               const std::string here = config.folder + path.substr(strlen(Share::kGuestRoot));
               for (const char* container : {"c1", "c2", "c1"})
-                share->add(container, name, clone_for_share(folder / "data", false));
+                share->add(container, name, clone_for_share(folder / "data", {}));
               require(read_file(here + "/file") == "hello", "its file");
               share->remove("c1");
               require(read_file(here + "/file") == "hello", "as long as somebody has it");
               share->remove("c2");
               require(!path_exists(here), "then it goes");
-              share->add("c3", name, clone_for_share(folder / "data", false));
+              share->add("c3", name, clone_for_share(folder / "data", {}));
               require(read_file(here + "/file") == "hello", "and may come again");
             }),
             "");
@@ -90,7 +90,7 @@ TEST_F(ShareTest, ReadOnlyIsSoAllTheWayDown) {
   EXPECT_EQ(in_child([&] {
               auto share = start();
               check(mount("tmpfs", (folder / "data/sub").c_str(), "tmpfs", 0, nullptr), "mount tmpfs");
-              share->add("c1", "ro", clone_for_share(folder / "data", true));
+              share->add("c1", "ro", clone_for_share(folder / "data", {true, false}));
               require(!can_create(folder / "share/c1/ro/x") && errno == EROFS, "EROFS");
               require(!can_create(folder / "share/c1/ro/sub/x") && errno == EROFS, "EROFS in a mount below");
               require(can_create(folder / "data/sub/x"), "the source itself stays writable");
@@ -117,8 +117,8 @@ TEST_F(ShareTest, LeavesNothing) {
               {
                 auto share = start();
                 pid = share->pid();
-                share->add("c1", "a", clone_for_share(folder / "data", false));
-                share->add("c2", "b", clone_for_share(folder / "data/file", true));
+                share->add("c1", "a", clone_for_share(folder / "data", {}));
+                share->add("c2", "b", clone_for_share(folder / "data/file", {true, false}));
                 require(read_file("/proc/net/unix").find(config.folder) == std::string::npos,
                         "no named socket");
               }
@@ -159,19 +159,19 @@ TEST_F(ShareTest, BadNamesAndSources) {
   EXPECT_EQ(in_child([&] {
               auto share = start();
               for (const char* bad : {"", ".", "..", "a/b"}) {
-                require(kind_of([&] { share->add(bad, "n", clone_for_share(folder.path, false)); }) ==
+                require(kind_of([&] { share->add(bad, "n", clone_for_share(folder.path, {})); }) ==
                             ErrorKind::kInvalid,
                         "container");
-                require(kind_of([&] { share->add("c", bad, clone_for_share(folder.path, false)); }) ==
+                require(kind_of([&] { share->add("c", bad, clone_for_share(folder.path, {})); }) ==
                             ErrorKind::kInvalid,
                         "name");
                 require(kind_of([&] { share->remove(bad); }) == ErrorKind::kInvalid, "remove");
               }
-              require(kind_of([&] { share->add("c", "n", clone_for_share(folder / "no", false)); }) ==
+              require(kind_of([&] { share->add("c", "n", clone_for_share(folder / "no", {})); }) ==
                           ErrorKind::kNotFound,
                       "source");
-              share->add("c", "n", clone_for_share(folder.path, false));
-              require(kind_of([&] { share->add("c", "n", clone_for_share(folder.path, false)); }) ==
+              share->add("c", "n", clone_for_share(folder.path, {}));
+              require(kind_of([&] { share->add("c", "n", clone_for_share(folder.path, {})); }) ==
                           ErrorKind::kExists,
                       "twice");
             }),

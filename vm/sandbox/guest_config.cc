@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 
@@ -44,6 +45,13 @@ void make_shm(spec::Mount& mount, const std::string& source, const struct stat& 
   mount.options = {"rbind", "nosuid", "noexec", "nodev", "size=" + std::to_string(bytes)};
 }
 
+void refuse_shared_propagation(const spec::Mount& mount) {
+  for (const char* option : {"shared", "rshared"})
+    if (has_option(mount, option))
+      throw Error(ErrorKind::kUnsupported, "mounting " + mount.destination + ": propagation " + option +
+                                               " (what is mounted in a VM cannot appear on the host)");
+}
+
 void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, GuestConfig& guest) {
   std::string source =
       mount.source.rfind('/', 0) == 0 ? clean_path(mount.source) : path_join(args.bundle, mount.source);
@@ -57,10 +65,48 @@ void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, GuestConfig
   }
   if (S_ISSOCK(st.st_mode))
     guest.warnings.push_back(mount.destination + ": a socket of the host cannot be connected to from a VM");
-  const bool readonly = has_option(mount, "ro");
-  const std::string name = volume_name(source, readonly);
-  guest.shared.push_back({name, source, readonly});
+  refuse_shared_propagation(mount);
+  const ShareKind kind{has_option(mount, "ro"), has_option(mount, "slave") || has_option(mount, "rslave")};
+  const std::string name = volume_name(source, kind);
+  guest.shared.push_back({name, source, kind});
   mount.source = Share::guest_path(args.id, name);
+}
+
+// Podman's `-v SOURCE:DESTINATION:O` and image mounts: its folders are the host's, so the overlay is, too.
+void translate_overlay(spec::Mount& mount, const GuestConfigArgs& args, const std::string& name,
+                       GuestConfig& guest) {
+  std::string data;
+  for (const std::string& option : mount.options)
+    if (option.find('=') != std::string::npos || option == "volatile" || option == "userxattr")
+      data += (data.empty() ? "" : ",") + option;
+  // Without an upper layer it is read-only anyway.
+  guest.shared.push_back({name, data, {has_option(mount, "ro"), false}, true});
+  mount.type = "bind";
+  mount.source = Share::guest_path(args.id, name);
+  mount.options = {"rbind", has_option(mount, "ro") ? "ro" : "rw"};
+}
+
+// The guest's hierarchies are its own. What an engine shows of the host's to a systemd inside (Podman's
+// `--systemd`) becomes a writable cgroup mount, which is what it is for.
+void drop_host_cgroups(spec::Config& config) {
+  auto is_host_cgroup = [](const spec::Mount& m) {
+    return is_bind(m) && m.source.rfind("/sys/fs/cgroup/", 0) == 0;
+  };
+  auto first = std::remove_if(config.mounts.begin(), config.mounts.end(), is_host_cgroup);
+  if (first == config.mounts.end()) return;
+  config.mounts.erase(first, config.mounts.end());
+  for (spec::Mount& mount : config.mounts)
+    if (mount.type == "cgroup")
+      mount.options.erase(std::remove(mount.options.begin(), mount.options.end(), "ro"), mount.options.end());
+}
+
+// Without a UTS namespace a container has the host's name; the guest's kernel has another.
+void keep_host_name(spec::Config& config) {
+  if (config.linux_->find_namespace(spec::NamespaceType::kUts)) return;
+  utsname host{};
+  check(uname(&host), "uname");
+  config.linux_->namespaces.push_back({spec::NamespaceType::kUts, ""});
+  if (config.hostname.empty()) config.hostname = host.nodename;
 }
 
 // The guest cannot make mount points in a root file system that the host shows it read-only, so they are made
@@ -106,11 +152,19 @@ std::string guest_namespace(const spec::Namespace& ns, const GuestConfigArgs& ar
 GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& args) {
   GuestConfig guest;
   spec::Config& config = guest.config = host;
-  if (host.root->readonly) make_mount_points(host, args.rootfs);
-  guest.shared.push_back({"rootfs", args.rootfs, host.root->readonly});
+  // The root of a user namespace is nobody to virtiofsd: it may not be allowed to make them, either.
+  const bool mapped = host.linux_ && host.linux_->find_namespace(spec::NamespaceType::kUser);
+  if (host.root->readonly || mapped) make_mount_points(host, args.rootfs);
+  guest.shared.push_back({"rootfs", args.rootfs, {host.root->readonly, false}});
   config.root->path = Share::guest_path(args.id, "rootfs");
-  for (spec::Mount& mount : config.mounts)
-    if (is_bind(mount)) translate_bind(mount, args, guest);
+  drop_host_cgroups(config);
+  for (size_t i = 0; i < config.mounts.size(); ++i) {
+    spec::Mount& mount = config.mounts[i];
+    if (is_bind(mount))
+      translate_bind(mount, args, guest);
+    else if (mount.type == "overlay")
+      translate_overlay(mount, args, "mount" + std::to_string(i), guest);
+  }
   config.hooks = {};
   config.hooks.start_container = host.hooks.start_container;
   config.process->apparmor_profile.clear();
@@ -118,6 +172,7 @@ GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& a
   if (config.linux_) {
     config.linux_->mount_label.clear();
     config.linux_->intel_rdt.reset();
+    keep_host_name(config);
     if (config.linux_->resources) config.linux_->resources = guest_resources(*config.linux_->resources);
     for (spec::Namespace& ns : config.linux_->namespaces) ns.path = guest_namespace(ns, args);
   }

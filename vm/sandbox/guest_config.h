@@ -10,13 +10,15 @@
 #include <vector>
 
 #include "spec/config.h"
+#include "vm/share/share.h"
 
 namespace husk::vm {
 
 // One mount of the container's part of the share.
 struct SharedSource {
   std::string name, source;
-  bool readonly = false;
+  ShareKind kind;
+  bool overlay = false;  // source: mount(2)'s data
 };
 
 struct GuestConfig {

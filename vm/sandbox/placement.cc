@@ -164,6 +164,7 @@ spec::CpuResources host_cpu(const spec::CpuResources& wanted) {
 }
 
 spec::Resources guest_resources(spec::Resources wanted) {
+  wanted.block_io.reset();
   if (wanted.cpu) {
     wanted.cpu->cpus.clear();
     wanted.cpu->mems.clear();

@@ -175,6 +175,7 @@ void Relay::pump_output() {
           break;
         case AttachStream::Event::kExited:
           last = out.status;
+          if (out.oom_killed) handlers_.out_of_memory();
           tell_shim(last);
           break;
       }

@@ -26,6 +26,7 @@ class Relay {
  public:
   struct Handlers {
     std::function<void(int signal)> signal;  // somebody signalled the shim (SIGKILL: it is gone)
+    std::function<void()> out_of_memory;     // the guest's OOM killer took it, or one of its; before exited
     std::function<void(ExitStatus)> exited;  // before the shim is told; all output until the end is written
     std::function<void()> finished;          // the streams have ended too; last call
     std::function<ExitStatus()> wait;  // for the end, beside the stream; throws Error; may outlive the relay

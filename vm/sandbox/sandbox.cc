@@ -12,6 +12,7 @@
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/trace.h"
 #include "spec/codec.h"
+#include "vm/sandbox/oom_report.h"
 #include "vm/template/resume.h"
 #include "vm/template/template_store.h"
 
@@ -292,6 +293,13 @@ void Sandbox::relay(const std::string& id, const std::string& process_id, Proces
       agent_->signal_process(id, process_id, signal, false);
     } catch (const Error& e) {
       spdlog::debug("signal {} to {}: {}", signal, id, e.what());
+    }
+  };
+  handlers.out_of_memory = [id, shim] {
+    try {
+      report_oom(shim);
+    } catch (const Error& e) {
+      spdlog::debug("telling that {} ran out of memory: {}", id, e.what());
     }
   };
   handlers.exited = [this, id, process_id](ExitStatus) { on_exited(id, process_id); };

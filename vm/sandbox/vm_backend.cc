@@ -244,17 +244,24 @@ Json tell(int connection, const Json& body, const std::vector<int>& fds, std::ch
   return std::move(reply.body);
 }
 
+UniqueFd open_shared(const SharedSource& shared, const std::string& rootfs) {
+  return with_context("sharing " + printable(shared.source), [&] {
+    return shared.overlay ? overlay_for_share(shared.source, rootfs, shared.kind)
+                          : clone_for_share(shared.source, shared.kind);
+  });
+}
+
 // The sources are looked up here, where the engine's mounts are; husk-sandbox's mount namespace may not have
 // them.
-void send_mounts(int connection, const std::string& id, const std::vector<SharedSource>& shared) {
+void send_mounts(int connection, const std::string& id, const std::string& rootfs,
+                 const std::vector<SharedSource>& shared) {
   for (size_t i = 0; i < shared.size(); i += kMountsAtOnce) {
     Json names = Json::array();
     std::vector<UniqueFd> trees;
     std::vector<int> fds;
     for (size_t k = i; k < std::min(i + kMountsAtOnce, shared.size()); ++k) {
       names.push_back(shared[k].name);
-      trees.push_back(with_context("sharing " + shared[k].source,
-                                   [&] { return clone_for_share(shared[k].source, shared[k].readonly); }));
+      trees.push_back(open_shared(shared[k], rootfs));
       fds.push_back(trees.back().get());
     }
     tell(connection, {{"op", "mounts"}, {"id", id}, {"names", names}}, fds, deadline::kControlReply);
@@ -270,7 +277,7 @@ void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, i
                        return find_by_shim(pid, o_.root, owner) ? owner.id : "";
                      }});
   for (const std::string& warning : guest.warnings) spdlog::warn("{}", warning);
-  send_mounts(connection, args.container.id, guest.shared);
+  send_mounts(connection, args.container.id, args.rootfs, guest.shared);
   mounts.end();
   trace::Span span("wait for husk-sandbox");
   Json body = {{"op", "create"},

@@ -84,18 +84,40 @@ void enter_private_mount_namespace() {
   check(mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr), "making / a slave mount");
 }
 
-UniqueFd clone_for_share(const std::string& source, bool readonly) {
+UniqueFd clone_for_share(const std::string& source, const ShareKind& kind) {
   UniqueFd tree = clone_tree(source, true);
-  // Private: a mount that came in later from the host would be writable below a read-only one.
-  set_mount_attributes(tree.get(), readonly ? MOUNT_ATTR_RDONLY : 0, MS_PRIVATE, true, source);
+  // Else private: a mount that came in later from the host would be writable below a read-only one.
+  set_mount_attributes(tree.get(), kind.readonly ? MOUNT_ATTR_RDONLY : 0,
+                       kind.follows ? MS_SLAVE : MS_PRIVATE, true, source);
   return tree;
 }
 
-std::string volume_name(const std::string& source, bool readonly) {
+// In a mount namespace that lasts no longer than this call, so that a husk which is killed leaves nothing.
+UniqueFd overlay_for_share(const std::string& data, const std::string& place, const ShareKind& kind) {
+  UniqueFd home = open_file("/proc/self/ns/mnt", O_RDONLY);
+  UniqueFd root = open_file("/", O_PATH | O_DIRECTORY), cwd = open_file(".", O_PATH | O_DIRECTORY);
+  enter_private_mount_namespace();
+  UniqueFd tree;
+  std::unique_ptr<Error> error;
+  try {
+    check(mount("overlay", place.c_str(), "overlay", 0, data.c_str()), "mount overlay (" + data + ")");
+    tree = clone_for_share(place, kind);
+  } catch (const Error& e) {
+    error = std::make_unique<Error>(e);
+  }
+  check(setns(home.get(), CLONE_NEWNS), "returning to the mount namespace");
+  check(fchdir(root.get()), "fchdir to the root");
+  check(chroot("."), "chroot");
+  check(fchdir(cwd.get()), "fchdir");
+  if (error) throw *error;
+  return tree;
+}
+
+std::string volume_name(const std::string& source, const ShareKind& kind) {
   struct statx st {};
   check(statx(AT_FDCWD, source.c_str(), 0, STATX_INO | STATX_MNT_ID, &st), "stat " + source);
   return kVolumePrefix + std::to_string(st.stx_mnt_id) + "-" + std::to_string(st.stx_ino) +
-         (readonly ? "-ro" : "");
+         (kind.readonly ? "-ro" : "") + (kind.follows ? "-slave" : "");
 }
 
 struct Share::Impl {

@@ -23,11 +23,19 @@ void enter_private_mount_namespace();
 
 // What is mounted at source in the caller's mount namespace, with all below it, as a mount that is nowhere
 // yet; read-only all the way down where asked. Private: what the host mounts there later stays out. Throws.
-UniqueFd clone_for_share(const std::string& source, bool readonly);
+struct ShareKind {
+  bool readonly = false;
+  bool follows = false;  // mounts that the host makes below it later appear in it (rslave)
+};
+// A detached copy of what is mounted at source.
+UniqueFd clone_for_share(const std::string& source, const ShareKind& kind);
+// A new overlay of the host's (data: mount(2)'s), seen nowhere but in the fd. place: any folder. Only for
+// single-threaded callers.
+UniqueFd overlay_for_share(const std::string& data, const std::string& place, const ShareKind& kind);
 // The name by which containers of one VM share a volume: the same for the same folder or file of the same
 // mount. Each mount is a file system of its own to the guest, whose locks, shared mappings and cached pages
 // are its kernel's: what two containers have in common has to be one. Throws.
-std::string volume_name(const std::string& source, bool readonly);
+std::string volume_name(const std::string& source, const ShareKind& kind);
 
 class Share {
  public:
