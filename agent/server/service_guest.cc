@@ -3,6 +3,7 @@
 
 #include "agent/guest/clock.h"
 #include "agent/guest/log.h"
+#include "agent/guest/pci.h"
 #include "agent/server/border.h"
 #include "agent/server/service.h"
 #include "libcontainer/base/message.h"
@@ -16,11 +17,17 @@ namespace {
 
 constexpr size_t kMaxEntropy = 4096;  // bytes
 constexpr size_t kMaxHostname = 64;   // HOST_NAME_MAX
-constexpr size_t kMaxInterfaces = 64;
+constexpr int kMaxInterfaces = 64;
 
 // For a test that runs the agent on a host: its clock and name are not ours.
 bool owns_machine() {
   return getpid() == 1;
+}
+
+const std::string& checked_port(const std::string& port) {
+  if (!guest::is_pci_address(port))
+    throw Error(ErrorKind::kInvalid, "\"" + printable(port) + "\" is no PCI address");
+  return port;
 }
 
 }  // namespace
@@ -58,13 +65,22 @@ grpc::Status AgentService::MountShare(grpc::ServerContext*, const agent::MountSh
 grpc::Status AgentService::ConfigureNetwork(grpc::ServerContext*,
                                             const agent::ConfigureNetworkRequest* request, agent::Empty*) {
   return at_border([&] {
-    const Json list = parse_untrusted(request->interfaces_json());
-    if (!list.is_array() || list.size() > kMaxInterfaces)
-      throw Error(ErrorKind::kInvalid, "interfaces: not a JSON array, or too long");
-    std::vector<Interface> interfaces;
-    for (const Json& item : list) interfaces.push_back(interface_from_json(item));
-    guest_.configure_network(request->network(), interfaces);
+    if (request->cards_size() > kMaxInterfaces)
+      throw Error(ErrorKind::kInvalid, "more than " + std::to_string(kMaxInterfaces) + " network cards");
+    std::vector<guest::Card> cards;
+    for (const agent::Card& item : request->cards()) {
+      guest::Card& card = cards.emplace_back();
+      card.port = checked_port(item.port());
+      card.interface = interface_from_json(parse_untrusted(item.interface_json()));
+      if (!item.before_json().empty()) card.before = interface_from_json(parse_untrusted(item.before_json()));
+    }
+    guest_.configure_network(request->network(), cards);
   });
+}
+
+grpc::Status AgentService::UnplugCard(grpc::ServerContext*, const agent::UnplugCardRequest* request,
+                                      agent::Empty*) {
+  return at_border([&] { guest_.unplug_card(checked_port(request->port())); });
 }
 
 grpc::Status AgentService::ListContainers(grpc::ServerContext*, const agent::Empty*,
