@@ -293,6 +293,42 @@ nameserver 192.0.2.1
     is "interfaces left" "$(inside ip -o link | grep -cE 'veth|tap')" 0
 }
 
+@test "docker network connect and disconnect, while it runs" {
+    ok docker network create --subnet 10.213.0.0/24 "net$NAME"
+    ok docker run -d --name "${NAME}b" --network "net$NAME" --ip 10.213.0.9 busybox sh -c 'echo served >/www/index.html; exec httpd -f -p 80 -h /www'
+    ok docker run -d --name "$NAME" busybox sleep 1000
+    try docker exec "$NAME" ping -c 1 -w 2 10.213.0.9
+    [[ $status -ne 0 ]]
+    has() { docker exec "$NAME" ip -4 addr | grep -qF " $1"; }
+    has_not() { ! has "$1"; }
+    local round
+    for round in 1 2; do
+        ok docker network connect --ip 10.213.0.7 "net$NAME" "$NAME"
+        until_ok "the second address" has 10.213.0.7
+        ok docker exec "$NAME" ping -c 1 -w 10 10.213.0.9
+        ok docker exec "$NAME" wget -q -O - http://10.213.0.9/
+        is "page over the second network" "$out" served
+        ok docker exec "${NAME}b" ping -c 1 -w 10 10.213.0.7
+        # The first one is what it was.
+        ok docker exec "$NAME" ping -c 1 -w 10 "$(field "$NAME" .NetworkSettings.Networks.bridge.Gateway)"
+        ok docker network disconnect "net$NAME" "$NAME"
+        until_ok "its end" has_not 10.213.0.7
+    done
+    ok docker exec "$NAME" sh -c 'ip -o link | grep -c link/ether'
+    is "cards" "$out" 1
+    # The default route goes with its network, and comes with another one.
+    ok docker network disconnect bridge "$NAME"
+    until_ok "the end of the first" has_not 172.17.
+    ok docker network connect --ip 10.213.0.7 "net$NAME" "$NAME"
+    until_ok "the only address" has 10.213.0.7
+    ok docker exec "$NAME" ip route
+    like "default route" "$out" 'default via 10.213.0.1 '
+    ok docker exec "$NAME" ping -c 1 -w 10 10.213.0.9
+    ok docker rm -f "$NAME" "${NAME}b"
+    ok docker network rm "net$NAME"
+    is "interfaces left" "$(inside ip -o link | grep -cE 'veth|tap')" 0
+}
+
 @test "docker run --network none: nothing but lo" {
     ok docker run --rm --name "$NAME" --network none busybox sh -c 'ip -o link | grep -c "link/ether"; ip -o addr show dev lo; ip route'
     is "cards" "$(head -1 <<<"$out")" 0

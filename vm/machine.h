@@ -2,6 +2,7 @@
 // arguments.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,12 @@ struct MachineStart {
   bool saved = false;
 };
 
+// Where something is plugged.
+struct Slot {
+  std::string id;    // the VMM's
+  std::string port;  // the PCI address of its port in the guest: "0000:00:04.0"
+};
+
 // A running VM. One per husk-sandbox. Not thread-safe; the destructor kills what still runs.
 class Machine {
  public:
@@ -44,7 +51,13 @@ class Machine {
   // rescan.
   virtual void plug_share(const std::string& tag, UniqueFd socket) = 0;
   // Plugs a virtio-net card on an open tap.
-  virtual void plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) = 0;
+  virtual Slot plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) = 0;
+  // Takes a network card out, in two steps: the guest has to let go of it in between (turn its slot's power
+  // off), and QEMU has to have been asked before.
+  virtual void ask_unplug(const Slot& card) = 0;
+  // Waits until it is out and gives the port back. The tap is closed in any case. Throws kTimeout when the
+  // guest keeps the card: then its port stays taken.
+  virtual void finish_unplug(const Slot& card, std::chrono::milliseconds patience) = 0;
   // Reads the device state of a saved VM and returns when the guest runs on; MachineStart::memory holds its
   // RAM by then. Throws kTimeout; kGuestDied with QEMU's words.
   virtual void resume(UniqueFd state) = 0;

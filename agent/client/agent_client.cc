@@ -105,13 +105,22 @@ void AgentClient::mount_share(const std::string& tag, bool plugged_late) {
   impl_->call(&agent::Agent::Stub::MountShare, request, "guest: mounting share " + tag);
 }
 
-void AgentClient::configure_network(const std::string& network, const std::vector<Interface>& interfaces) {
-  json list = json::array();
-  for (const Interface& interface : interfaces) list.push_back(interface_to_json(interface));
+void AgentClient::configure_network(const std::string& network, const std::vector<Card>& cards) {
   agent::ConfigureNetworkRequest request;
-  request.set_interfaces_json(dump(list));
   request.set_network(network);
+  for (const Card& card : cards) {
+    agent::Card* out = request.add_cards();
+    out->set_port(card.port);
+    out->set_interface_json(dump(interface_to_json(card.interface)));
+    if (card.before) out->set_before_json(dump(interface_to_json(*card.before)));
+  }
   impl_->call(&agent::Agent::Stub::ConfigureNetwork, request, "guest: configuring the network");
+}
+
+void AgentClient::unplug_card(const std::string& port) {
+  agent::UnplugCardRequest request;
+  request.set_port(port);
+  impl_->call(&agent::Agent::Stub::UnplugCard, request, "guest: letting go of a network card");
 }
 
 void AgentClient::create_container(const std::string& id, const spec::Config& config,

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -70,8 +71,14 @@ class AgentClient {
 
   // plugged_late: after the guest's kernel looked for devices.
   void mount_share(const std::string& tag, bool plugged_late);
+  struct Card {
+    std::string port;  // PCI address in the guest
+    Interface interface;
+    std::optional<Interface> before;  // as it was the last time; none: it is new
+  };
   // network: the KEY of the namespace "husk-ns:KEY" (agent.proto).
-  void configure_network(const std::string& network, const std::vector<Interface>& interfaces);
+  void configure_network(const std::string& network, const std::vector<Card>& cards);
+  void unplug_card(const std::string& port);
 
   struct CreateOptions {
     std::string bundle;

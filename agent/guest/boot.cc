@@ -16,6 +16,7 @@
 
 #include "agent/guest/container.h"
 #include "agent/guest/log.h"
+#include "agent/guest/pci.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/guest_words.h"
@@ -129,6 +130,7 @@ void boot() {
   reboot(RB_DISABLE_CAD);  // ctrl-alt-del would end the VM behind the host's back
   enable_controllers();
   load_modules();
+  power_slots();
   set_limits();
   make_root_readonly();
   try {

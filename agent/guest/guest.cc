@@ -4,7 +4,6 @@
 
 #include "agent/guest/guest_config.h"
 #include "agent/guest/log.h"
-#include "agent/guest/network.h"
 #include "agent/guest/storage.h"
 #include "libcontainer/base/error.h"
 
@@ -61,8 +60,8 @@ void Guest::mount_share(const std::string& tag, bool plugged_late) {
   shares_.insert(tag);
 }
 
-void Guest::configure_network(const std::string& network, const std::vector<Interface>& interfaces) {
-  guest::configure_network(namespaces_.network(network), interfaces);
+void Guest::configure_network(const std::string& network, const std::vector<Card>& cards) {
+  network_.configure(namespaces_.network(network), cards);
 }
 
 void Guest::shutdown() noexcept {

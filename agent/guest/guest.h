@@ -10,7 +10,7 @@
 
 #include "agent/guest/container.h"
 #include "agent/guest/namespaces.h"
-#include "libcontainer/linux/netlink.h"
+#include "agent/guest/network.h"
 
 namespace husk::guest {
 
@@ -27,7 +27,8 @@ class Guest {
   void remove_container(const std::string& id);
 
   void mount_share(const std::string& tag, bool plugged_late);
-  void configure_network(const std::string& network, const std::vector<Interface>& interfaces);
+  void configure_network(const std::string& network, const std::vector<Card>& cards);
+  void unplug_card(const std::string& port) { network_.unplug(port); }
   // Kills everything, syncs, unmounts the shares; goes on past what fails, which is logged.
   void shutdown() noexcept;
 
@@ -38,6 +39,7 @@ class Guest {
   std::map<std::string, std::shared_ptr<Container>> containers_;  // null while one is being made
   std::set<std::string> shares_;                                  // tags
   NamedNamespaces namespaces_;
+  Network network_;
   SharedMemories memories_;
   Volumes volumes_;
 };

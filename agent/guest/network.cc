@@ -2,71 +2,72 @@
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <sched.h>
-#include <strings.h>
 
-#include <exception>
-#include <filesystem>
-#include <thread>
+#include <functional>
 
+#include "agent/guest/pci.h"
 #include "agent/guest/uevents.h"
 #include "libcontainer/base/error.h"
-#include "libcontainer/base/file.h"
 #include "libcontainer/linux/netlink_socket.h"
+#include "libcontainer/linux/network_namespace.h"
 
 namespace husk::guest {
 namespace {
 
-// The kernel's name of the card with this address, or empty.
-std::string card_name(const std::string& mac) {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/sys/class/net", error)) {
-    try {
-      std::string address = read_file(entry.path() / "address");
-      if (!address.empty() && address.back() == '\n') address.pop_back();
-      if (strcasecmp(address.c_str(), mac.c_str()) == 0) return entry.path().filename();
-    } catch (const Error&) {
-      // gone while we looked
-    }
-  }
-  return "";
+void in_namespace(int netns, const std::function<void()>& f) {
+  if (netns < 0)
+    f();
+  else
+    in_network_namespace(netns, f);
 }
 
 // Under a name that nothing there has: in both namespaces there may be an eth0.
-void move_card(const std::string& name, const std::string& new_name, int netns) {
+std::string move_card(const std::string& name, int netns) {
+  const unsigned index = if_nametoindex(name.c_str());
+  const std::string new_name = "huskcard" + std::to_string(index);
   ifinfomsg header{};
-  header.ifi_index = static_cast<int>(if_nametoindex(name.c_str()));
+  header.ifi_index = static_cast<int>(index);
   NetlinkMessage message(RTM_NEWLINK, 0, header);
   message.put(IFLA_NET_NS_FD, static_cast<uint32_t>(netns));
   message.put(IFLA_IFNAME, new_name);
   NetlinkSocket().request(message, "moving it to its network namespace");
+  return new_name;
 }
 
-void configure_in(int netns, const Interface& interface) {
-  if (netns < 0) return configure_interface(interface);
-  std::exception_ptr failure;
-  std::thread([&] {
-    try {
-      check(setns(netns, CLONE_NEWNET), "entering the network namespace");
-      configure_interface(interface);
-    } catch (...) {
-      failure = std::current_exception();
-    }
-  }).join();
-  if (failure) std::rethrow_exception(failure);
+std::string name_of(int index) {
+  char name[IF_NAMESIZE];
+  if (!if_indextoname(static_cast<unsigned>(index), name))
+    throw Error(ErrorKind::kNotFound, "the container has taken it away", ENODEV);
+  return name;
 }
 
 }  // namespace
 
-void configure_network(int netns, const std::vector<Interface>& interfaces) {
-  for (const Interface& interface : interfaces)
-    with_context("interface " + printable(interface.name), [&] {
+void Network::configure(int netns, const std::vector<Card>& cards) {
+  std::lock_guard lock(mutex_);
+  for (const Card& card : cards)
+    with_context("interface " + printable(card.interface.name), [&] {
+      auto place = places_.find(card.port);
+      if (place != places_.end())
+        return in_namespace(place->second.netns, [&] {
+          reconfigure_interface(card.before.value_or(card.interface), card.interface,
+                                name_of(place->second.index));
+        });
       std::string name;
-      wait_for_device("a card with address " + printable(interface.mac),
-                      [&] { return !(name = card_name(interface.mac)).empty(); });
-      if (netns >= 0) move_card(name, "huskcard" + std::to_string(if_nametoindex(name.c_str())), netns);
-      configure_in(netns, interface);
+      wait_for_device("a card in port " + card.port,
+                      [&] { return !(name = card_in_port(card.port)).empty(); });
+      if (netns >= 0) name = move_card(name, netns);
+      in_namespace(netns, [&] {
+        places_[card.port] = {netns, static_cast<int>(if_nametoindex(name.c_str()))};
+        configure_interface(card.interface, name);
+      });
     });
+}
+
+void Network::unplug(const std::string& port) {
+  std::lock_guard lock(mutex_);
+  places_.erase(port);
+  eject(port);
 }
 
 }  // namespace husk::guest

@@ -4,6 +4,7 @@
 #include "agent/guest/boot.h"
 #include "agent/guest/clock.h"
 #include "agent/guest/log.h"
+#include "agent/guest/pci.h"
 #include "agent/server/border.h"
 #include "agent/server/service.h"
 #include "libcontainer/base/message.h"
@@ -17,7 +18,7 @@ namespace {
 
 constexpr size_t kMaxEntropy = 4096;  // bytes
 constexpr size_t kMaxHostname = 64;   // HOST_NAME_MAX
-constexpr size_t kMaxInterfaces = 64;
+constexpr int kMaxInterfaces = 64;
 
 // For a test that runs the agent on a host: its clock and name are not ours.
 bool owns_machine() {
@@ -32,6 +33,12 @@ void begin_trace(int64_t hello_ns) {
   const int64_t kernel = trace::now() - guest::uptime_ns(), agent = kernel + guest::boot_began_ns();
   trace::add_span("kernel", kernel, agent);
   trace::add_span("boot", agent, hello_ns);
+}
+
+const std::string& checked_port(const std::string& port) {
+  if (!guest::is_pci_address(port))
+    throw Error(ErrorKind::kInvalid, "\"" + printable(port) + "\" is no PCI address");
+  return port;
 }
 
 }  // namespace
@@ -73,13 +80,22 @@ grpc::Status AgentService::MountShare(grpc::ServerContext*, const agent::MountSh
 grpc::Status AgentService::ConfigureNetwork(grpc::ServerContext*,
                                             const agent::ConfigureNetworkRequest* request, agent::Empty*) {
   return at_border("ConfigureNetwork", [&] {
-    const Json list = parse_untrusted(request->interfaces_json());
-    if (!list.is_array() || list.size() > kMaxInterfaces)
-      throw Error(ErrorKind::kInvalid, "interfaces: not a JSON array, or too long");
-    std::vector<Interface> interfaces;
-    for (const Json& item : list) interfaces.push_back(interface_from_json(item));
-    guest_.configure_network(request->network(), interfaces);
+    if (request->cards_size() > kMaxInterfaces)
+      throw Error(ErrorKind::kInvalid, "more than " + std::to_string(kMaxInterfaces) + " network cards");
+    std::vector<guest::Card> cards;
+    for (const agent::Card& item : request->cards()) {
+      guest::Card& card = cards.emplace_back();
+      card.port = checked_port(item.port());
+      card.interface = interface_from_json(parse_untrusted(item.interface_json()));
+      if (!item.before_json().empty()) card.before = interface_from_json(parse_untrusted(item.before_json()));
+    }
+    guest_.configure_network(request->network(), cards);
   });
+}
+
+grpc::Status AgentService::UnplugCard(grpc::ServerContext*, const agent::UnplugCardRequest* request,
+                                      agent::Empty*) {
+  return at_border([&] { guest_.unplug_card(checked_port(request->port())); });
 }
 
 grpc::Status AgentService::ListContainers(grpc::ServerContext*, const agent::Empty*,

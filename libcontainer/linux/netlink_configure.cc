@@ -92,7 +92,7 @@ void set_link(NetlinkSocket& socket, const Link& link, const MacAddress& mac, co
   socket.request(link_change(link.index, IFF_UP, IFF_UP), "bring it up");
 }
 
-void add_address(NetlinkSocket& socket, int index, const std::string& cidr) {
+NetlinkMessage address_message(int type, int flags, int index, const std::string& cidr) {
   const IpAddress address = parse_cidr(cidr);
   const bool ipv6 = address.family == AF_INET6;
   ifaddrmsg header{};
@@ -103,7 +103,7 @@ void add_address(NetlinkSocket& socket, int index, const std::string& cidr) {
   // The address was the container's before: waiting a second for duplicates would only make its first
   // connections fail.
   header.ifa_flags = ipv6 ? IFA_F_NODAD : 0;
-  NetlinkMessage message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, header);
+  NetlinkMessage message(type, flags, header);
   message.put(IFA_LOCAL, address.bytes.data(), address.size());
   message.put(IFA_ADDRESS, address.bytes.data(), address.size());
   if (!ipv6 && address.prefix < 31) {
@@ -112,20 +112,30 @@ void add_address(NetlinkSocket& socket, int index, const std::string& cidr) {
       broadcast[bit / 8] = static_cast<uint8_t>(broadcast[bit / 8] | 0x80u >> bit % 8);
     message.put(IFA_BROADCAST, broadcast.data(), 4);
   }
-  socket.request(message, "add address " + cidr);
+  return message;
 }
 
-void add_neighbor(NetlinkSocket& socket, int index, const Neighbor& neighbor) {
+void add_address(NetlinkSocket& socket, int index, const std::string& cidr) {
+  socket.request(address_message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, index, cidr),
+                 "add address " + cidr);
+}
+
+NetlinkMessage neighbor_message(int type, int flags, int index, const Neighbor& neighbor) {
   const IpAddress address = parse_ip(neighbor.address);
   const MacAddress mac = parse_mac(neighbor.mac);
   ndmsg header{};
   header.ndm_family = static_cast<uint8_t>(address.family);
   header.ndm_ifindex = index;
   header.ndm_state = NUD_PERMANENT;
-  NetlinkMessage message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, header);
+  NetlinkMessage message(type, flags, header);
   message.put(NDA_DST, address.bytes.data(), address.size());
   message.put(NDA_LLADDR, mac.data(), mac.size());
-  socket.request(message, "add neighbor " + neighbor.address);
+  return message;
+}
+
+void add_neighbor(NetlinkSocket& socket, int index, const Neighbor& neighbor) {
+  socket.request(neighbor_message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, index, neighbor),
+                 "add neighbor " + neighbor.address);
 }
 
 void put_gateway(NetlinkMessage& message, const Route& route) {
@@ -140,7 +150,7 @@ void put_gateway(NetlinkMessage& message, const Route& route) {
   message.put(RTA_VIA, &via, sizeof(via));
 }
 
-void add_route(NetlinkSocket& socket, int index, const Route& route) {
+NetlinkMessage route_message(int type, int flags, int index, const Route& route) {
   rtmsg header{};
   header.rtm_family = route.ipv6 ? AF_INET6 : AF_INET;
   header.rtm_table = RT_TABLE_MAIN;
@@ -151,9 +161,7 @@ void add_route(NetlinkSocket& socket, int index, const Route& route) {
   IpAddress to;
   if (!route.destination.empty()) to = parse_cidr(route.destination);
   header.rtm_dst_len = to.prefix;
-  // An IPv6 replacement would take the other interface's route of the same metric; an IPv4 one stands for
-  // itself.
-  NetlinkMessage message(RTM_NEWROUTE, NLM_F_CREATE | (route.ipv6 ? NLM_F_EXCL : NLM_F_REPLACE), header);
+  NetlinkMessage message(type, flags, header);
   if (to.prefix) message.put(RTA_DST, to.bytes.data(), to.size());
   message.put(RTA_OIF, static_cast<uint32_t>(index));
   if (!route.gateway.empty()) put_gateway(message, route);
@@ -163,6 +171,14 @@ void add_route(NetlinkSocket& socket, int index, const Route& route) {
   }
   if (route.metric) message.put(RTA_PRIORITY, route.metric);
   if (route.mtu) message.nest(RTA_METRICS, [&] { message.put(RTAX_MTU, route.mtu); });
+  return message;
+}
+
+void add_route(NetlinkSocket& socket, int index, const Route& route) {
+  // An IPv6 replacement would take the other interface's route of the same metric; an IPv4 one stands for
+  // itself.
+  const int flags = NLM_F_CREATE | (route.ipv6 ? NLM_F_EXCL : NLM_F_REPLACE);
+  const NetlinkMessage message = route_message(RTM_NEWROUTE, flags, index, route);
   const std::string what =
       fmt::format("add route to {}{}{}", route.destination.empty() ? "default" : route.destination,
                   route.gateway.empty() ? "" : " via ", route.gateway);
@@ -171,7 +187,35 @@ void add_route(NetlinkSocket& socket, int index, const Route& route) {
     socket.fail(what, errnum);
 }
 
+// What only `before` has. The kernel may have taken it away already, a route with its address, say; the rest
+// is told.
+template <typename T, typename F>
+void take_away(NetlinkSocket& socket, const std::vector<T>& before, const std::vector<T>& now, F&& message) {
+  for (const T& item : before)
+    if (std::ranges::find(now, item) == now.end())
+      if (const int errnum = socket.try_request(message(item));
+          errnum != 0 && errnum != ESRCH && errnum != EADDRNOTAVAIL && errnum != ENOENT)
+        socket.fail("take away what it does not have any more", errnum);
+}
+
 }  // namespace
+
+void reconfigure_interface(const Interface& before, const Interface& interface, const std::string& device) {
+  with_context("interface " + interface.name, [&] {
+    NetlinkSocket socket;
+    const std::vector<Link> links = list_links(socket);
+    const auto link = std::ranges::find(links, device, &Link::name);
+    if (link == links.end()) throw Error(ErrorKind::kNotFound, "there is no " + device, ENODEV);
+    const int index = link->index;
+    take_away(socket, before.routes, interface.routes,
+              [&](const Route& route) { return route_message(RTM_DELROUTE, 0, index, route); });
+    take_away(socket, before.addresses, interface.addresses,
+              [&](const std::string& cidr) { return address_message(RTM_DELADDR, 0, index, cidr); });
+    take_away(socket, before.neighbors, interface.neighbors,
+              [&](const Neighbor& n) { return neighbor_message(RTM_DELNEIGH, 0, index, n); });
+  });
+  configure_interface(interface, device);
+}
 
 void configure_interface(const Interface& interface, const std::string& device) {
   with_context("interface " + interface.name, [&] {

@@ -40,7 +40,8 @@ Interfaces read_links(NetlinkSocket& socket) {
     if (!name || !mac) continue;
     Interface interface;
     interface.name = static_cast<const char*>(name);
-    if (interface.name.starts_with("husk")) continue;  // the taps of an earlier splice
+    if (is_own_tap(interface.name)) continue;  // of an earlier splice
+    interface.index = link.header().ifi_index;
     interface.mac = format_mac(static_cast<const uint8_t*>(mac));
     interface.mtu = link.u32(IFLA_MTU, 1500);
     interfaces.emplace(link.header().ifi_index, std::move(interface));
@@ -178,6 +179,12 @@ void read_neighbors(NetlinkSocket& socket, Interfaces& interfaces) {
 }
 
 }  // namespace
+
+bool is_own_tap(std::string_view name) {
+  constexpr std::string_view kPrefix = "husk";
+  return name.starts_with(kPrefix) && name.size() > kPrefix.size() &&
+         name.find_first_not_of("0123456789", kPrefix.size()) == std::string_view::npos;
+}
 
 std::vector<Interface> scan_interfaces() {
   NetlinkSocket socket;

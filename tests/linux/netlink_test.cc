@@ -191,6 +191,33 @@ TEST(Netlink, FindsTheDeviceByNameAndGivesItTheMac) {
   });
 }
 
+TEST(Netlink, ReconfigureTakesAwayOnlyWhatWasSaidBefore) {
+  in_new_namespace([] {
+    make_pair();
+    const Interface before = example();
+    configure_interface(before, "eth0");
+    ip("addr add 10.77.0.1/24 dev eth7");  // somebody else's
+    Interface now = before;
+    now.name = "front0";
+    now.addresses = {"172.17.0.2/16", "172.18.0.2/16", "10.1.2.3/32"};
+    now.routes.resize(2);
+    now.neighbors.clear();
+    for (int time = 0; time < 2; ++time) {  // twice is fine
+      reconfigure_interface(before, now, time ? "front0" : "eth7");
+      Interface wanted = now;
+      wanted.addresses.push_back("10.77.0.1/24");
+      EXPECT_EQ(sorted(scan_interfaces().at(1)), sorted(wanted));
+    }
+    EXPECT_EQ(kind_of([&] { reconfigure_interface(before, now, "eth7"); }), ErrorKind::kNotFound);
+  });
+}
+
+TEST(Netlink, OwnTaps) {
+  for (const char* name : {"husk0", "husk12"}) EXPECT_TRUE(is_own_tap(name)) << name;
+  for (const char* name : {"husk", "husk-lan", "huskcard1", "husk0x", "eth0"})
+    EXPECT_FALSE(is_own_tap(name)) << name;
+}
+
 TEST(Netlink, ErrorsNameTheInterfaceTheStepAndTheKernelsReason) {
   in_new_namespace([] {
     make_pair();

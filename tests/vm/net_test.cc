@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "libcontainer/base/error.h"
+#include "vm/net/monitor.h"
 #include "vm/net/network.h"
 
 namespace husk::vm {
@@ -164,25 +165,107 @@ TEST(Splice, FramesPassBothWays) {
     e.tap_fd.reset();
     EXPECT_NE(world.in_container("ip link show dev husk0").find("does not exist"), std::string::npos);
     EXPECT_TRUE(has_ingress(world, "eth0"));  // what the undo list is for
-    unsplice(world.container.get(), {"eth0", "gone0"});
+    Interface gone;
+    gone.index = 4711;
+    unsplice(world.container.get(), {e.interface, gone});
     EXPECT_FALSE(has_ingress(world, "eth0"));
-    EXPECT_TRUE(answers("10.0.0.2"));           // as before
-    unsplice(world.container.get(), {"eth0"});  // twice is fine
+    EXPECT_TRUE(answers("10.0.0.2"));                // as before
+    unsplice(world.container.get(), {e.interface});  // twice is fine
   });
 }
 
-TEST(Splice, LateInterfacesAreAddedToTheOnesThatAreThere) {
+std::vector<std::string> names(const std::vector<Interface>& interfaces) {
+  std::vector<std::string> names;
+  for (const Interface& interface : interfaces) names.push_back(interface.name);
+  return names;
+}
+
+TEST(Splice, FollowsWhatComesChangesAndGoes) {
+  using Names = std::vector<std::string>;
   with_world([](World& world) {
     world.add_pair("eth0", "peer0");
-    const std::vector<Endpoint> first = splice_namespace(world.container.get());
     world.add_pair("eth1", "peer1");
-    const std::vector<Endpoint> second = splice_namespace(world.container.get(), {"eth0"});
-    ASSERT_EQ(second.size(), 1u);
-    EXPECT_EQ(second[0].interface.name, "eth1");
-    EXPECT_EQ(second[0].tap_name, "husk1");
-    const UniqueFd peer = packet_socket("peer1");
+    std::vector<Interface> known;
+    std::vector<Endpoint> first = splice_namespace(world.container.get());
+    for (const Endpoint& e : first) known.push_back(e.interface);
+    Changes changes = update_splices(world.container.get(), known);
+    EXPECT_EQ(changes.added.size() + changes.refused.size() + changes.changed.size() + changes.gone.size(),
+              0u);
+
+    world.add_pair("eth2", "peer2");
+    world.in_container("ip addr add 10.0.0.2/24 dev eth0; ip link del eth1");
+    changes = update_splices(world.container.get(), known);
+    EXPECT_EQ(names(changes.changed), Names{"eth0"});
+    EXPECT_EQ(changes.changed[0].addresses, Names{"10.0.0.2/24"});
+    EXPECT_EQ(names(changes.gone), Names{"eth1"});
+    ASSERT_EQ(changes.added.size(), 1u);
+    EXPECT_EQ(changes.added[0].interface.name, "eth2");
+    const UniqueFd peer = packet_socket("peer2");
     write_all(peer.get(), frame_of("late"), "send");
-    EXPECT_EQ(receive(second[0].tap_fd.get(), kVnetHeader), frame_of("late"));
+    EXPECT_EQ(receive(changes.added[0].tap_fd.get(), kVnetHeader), frame_of("late"));
+
+    // Another name is a change; another MAC or MTU another card; down is gone.
+    known = {changes.changed[0], changes.added[0].interface};
+    changes.added.clear();
+    first.clear();
+    world.in_container("ip link set eth0 down; ip link set eth0 name front0; ip link set front0 up");
+    world.in_container("ip link set eth2 mtu 1300");
+    changes = update_splices(world.container.get(), known);
+    EXPECT_EQ(names(changes.changed), Names{"front0"});
+    EXPECT_EQ(names(changes.gone), Names{"eth2"});
+    ASSERT_EQ(changes.added.size(), 1u);
+    EXPECT_EQ(changes.added[0].interface.mtu, 1300u);
+    known = {changes.changed[0], changes.added[0].interface};
+    world.in_container("ip link set front0 down");
+    changes = update_splices(world.container.get(), known);
+    EXPECT_EQ(names(changes.gone), Names{"front0"});
+    EXPECT_FALSE(has_ingress(world, "front0"));
+  });
+}
+
+TEST(Splice, OneThatCannotBeSplicedDoesNotStopTheOthers) {
+  with_world([](World& world) {
+    world.add_pair("eth0", "peer0");
+    world.add_pair("eth1", "peer1");
+    EXPECT_EQ(world.in_container("tc qdisc add dev eth0 ingress"), "");
+    const Changes changes = update_splices(world.container.get(), {});
+    EXPECT_EQ(names(changes.refused), std::vector<std::string>{"eth0"});
+    ASSERT_EQ(changes.added.size(), 1u);
+    EXPECT_EQ(changes.added[0].interface.name, "eth1");
+  });
+}
+
+TEST(Splice, AfterAKillOnlyWhatHasNoTapIsUnspliced) {
+  with_world([](World& world) {
+    world.add_pair("eth0", "peer0");
+    world.add_pair("eth1", "peer1");
+    world.add_pair("husk-lan", "peer2");  // not a tap of husk's, for all its name
+    std::vector<Endpoint> endpoints = splice_namespace(world.container.get());
+    ASSERT_EQ(endpoints.size(), 3u);
+    endpoints.erase(endpoints.begin() + 1, endpoints.end());
+    unsplice_all(fmt::format("/proc/self/fd/{}", world.container.get()));
+    EXPECT_TRUE(has_ingress(world, "eth0"));  // a living VM's
+    EXPECT_FALSE(has_ingress(world, "eth1"));
+    EXPECT_FALSE(has_ingress(world, "husk-lan"));
+  });
+}
+
+TEST(Monitor, TellsOfWhatAVmMayHaveACardFor) {
+  with_world([](World& world) {
+    const UniqueFd monitor = open_network_monitor(world.container.get());
+    const auto changed = [&](const std::string& command) {
+      EXPECT_EQ(world.in_container(command), "") << command;
+      return network_changed(monitor.get());
+    };
+    EXPECT_FALSE(network_changed(monitor.get()));
+    EXPECT_FALSE(changed("ip link set lo up"));
+    EXPECT_FALSE(changed("ip tuntap add husk7 mode tap"));
+    EXPECT_TRUE(changed("ip link add eth0 type veth peer name eth9"));
+    EXPECT_TRUE(changed("ip link set eth0 up"));
+    EXPECT_TRUE(changed("ip addr add 10.0.0.2/24 dev eth0"));
+    EXPECT_TRUE(changed("ip route add default via 10.0.0.1"));
+    EXPECT_TRUE(changed("ip link del eth0"));
+    EXPECT_FALSE(network_changed(monitor.get()));
   });
 }
 
@@ -234,7 +317,11 @@ TEST(Splice, UnspliceLeavesSomebodyElsesFilters) {
     const std::string filter =
         "tc filter add dev eth0 parent ffff: protocol all u32 match u32 0 0 flowid 1:1";
     EXPECT_EQ(world.in_container("tc qdisc add dev eth0 ingress; " + filter), "");
-    unsplice(world.container.get(), {"eth0"});
+    Interface eth0;
+    world.enter(world.container);
+    eth0.index = static_cast<int>(if_nametoindex("eth0"));
+    world.enter(world.engine);
+    unsplice(world.container.get(), {eth0});
     EXPECT_TRUE(has_ingress(world, "eth0"));
   });
 }
@@ -243,8 +330,8 @@ TEST(Splice, WhatIsNotANamespace) {
   const UniqueFd null = open_file("/dev/null", O_RDONLY);
   EXPECT_THROW(splice_namespace(null.get()), Error);
   EXPECT_THROW(splice_namespace(-1), Error);
-  unsplice(null.get(), {"eth0"});  // logs
-  unsplice(-1, {"eth0"});
+  unsplice(null.get(), {Interface{}});  // logs
+  unsplice(-1, {Interface{}});
 }
 
 }  // namespace

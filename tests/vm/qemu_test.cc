@@ -1,8 +1,8 @@
 // Real QEMU, real virtiofsd, a real kernel where one is there (HUSK_TEST_KERNEL, or build/guest/vmlinux).
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <linux/if.h>
 #include <linux/if_tun.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -11,6 +11,7 @@
 
 #include <cstring>
 
+#include "libcontainer/base/deadlines.h"
 #include "tests/vm/in_child.h"
 #include "tests/vm/temp_folder.h"
 #include "tests/vm/tiny_guest.h"
@@ -155,6 +156,44 @@ TEST_F(QemuTest, EveryPortWorksInALargerMachine) {
               require(out == "7\n=0", "7 cards: " + out);
               out = guest_run(agent.get(), "mount -t virtiofs husk /mnt");
               require(out == "=0", "the share: " + out);
+            }),
+            "");
+}
+
+TEST_F(QemuTest, AnUnpluggedCardsPortIsUsedAgain) {
+  need_guest();
+  if (IsSkipped()) return;
+  EXPECT_EQ(in_child([&] {
+              check(unshare(CLONE_NEWNET), "unshare");
+              config.hotplug_ports = 1;
+              auto machine = start_qemu(config);
+              UniqueFd agent = machine->take_agent();
+              for (const std::string mac : {"52:54:00:00:00:01", "52:54:00:00:00:02"}) {
+                const Slot card = machine->plug_network(open_tap(), mac, 1500);
+                const std::string port = "/sys/bus/pci/devices/" + card.port;
+                std::string out = guest_run(
+                    agent.get(), "echo 1 >/sys/bus/pci/rescan; cat " + port + "/*/virtio*/net/*/address");
+                require(out == mac + "\n=0", "the card: " + out);
+                machine->ask_unplug(card);
+                out = guest_run(agent.get(), "for d in " + port + "/0*; do echo 1 >$d/remove; done; slot " +
+                                                 port + " 007; slot " + port + " 001");
+                require(out == "=0", "letting go: " + out);
+                machine->finish_unplug(card, deadline::kUnplug);
+                out = guest_run(agent.get(), "echo 1 >/sys/bus/pci/rescan; ls /sys/class/net | grep -c eth");
+                require(out.find("0\n") == 0, "no card is left: " + out);
+                require(if_nametoindex("husktest0") == 0, "the tap is closed");
+              }
+              // A guest that keeps it keeps its port only.
+              const Slot card = machine->plug_network(open_tap(), "52:54:00:00:00:03", 1500);
+              machine->ask_unplug(card);
+              try {
+                machine->finish_unplug(card, std::chrono::milliseconds(100));
+                require(false, "a timeout");
+              } catch (const Error& e) {
+                require(e.kind() == ErrorKind::kTimeout, e.message());
+              }
+              require(if_nametoindex("husktest0") == 0, "the tap is closed all the same");
+              require(guest_run(agent.get(), "true") == "=0", "the guest lives");
             }),
             "");
 }

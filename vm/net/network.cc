@@ -1,44 +1,22 @@
 #include "vm/net/network.h"
 
 #include <fcntl.h>
-#include <net/if.h>
-#include <sched.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
-#include <functional>
-#include <memory>
-#include <string_view>
-#include <thread>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/linux/netlink_socket.h"
+#include "libcontainer/linux/network_namespace.h"
 #include "vm/net/tap.h"
 #include "vm/net/traffic_control.h"
 
 namespace husk::vm {
 namespace {
 
-// A thread that has entered a namespace is not used for anything else: it ends here, and its namespace with
-// it.
-void run_in_namespace(int netns_fd, const std::function<void()>& f) {
-  std::exception_ptr failure;
-  std::thread([&] {
-    try {
-      check(setns(netns_fd, CLONE_NEWNET), "enter the network namespace");
-      f();
-    } catch (...) {
-      failure = std::current_exception();
-    }
-  }).join();
-  if (failure) std::rethrow_exception(failure);
-}
-
 Endpoint splice_interface(NetlinkSocket& socket, const Interface& interface) {
-  const int index = static_cast<int>(if_nametoindex(interface.name.c_str()));
-  if (index == 0) throw_errno("find it");
+  const int index = interface.index;
   Tap tap = make_tap(socket, interface.mtu);
   add_ingress(socket, tap.index, tap.name);
   // The tap's direction first: nothing comes from it yet, so that the interface is cut off only when all else
@@ -54,55 +32,84 @@ Endpoint splice_interface(NetlinkSocket& socket, const Interface& interface) {
   return {interface, std::move(tap.name), std::move(tap.fd)};
 }
 
-void remove_from(NetlinkSocket& socket, const std::string& name) noexcept {
+// That it has gone is fine.
+void remove_from(NetlinkSocket& socket, const Interface& interface) noexcept {
   try {
-    const int index = static_cast<int>(if_nametoindex(name.c_str()));
-    if (index == 0) return;
-    if (const int errnum = remove_ingress(socket, index))
-      spdlog::warn("removing the ingress qdisc of interface {}: {}", name, strerror(errnum));
+    if (const int errnum = remove_ingress(socket, interface.index))
+      spdlog::warn("removing the ingress qdisc of interface {}: {}", interface.name, strerror(errnum));
   } catch (const std::exception& e) {
-    spdlog::warn("removing the ingress qdisc of interface {}: {}", name, e.what());
+    spdlog::warn("removing the ingress qdisc of interface {}: {}", interface.name, e.what());
   }
 }
 
-// A tap of husk's here is that of a living VM, since it ends with its fd.
-bool has_tap() {
-  std::unique_ptr<struct if_nameindex, decltype(&if_freenameindex)> all(if_nameindex(), if_freenameindex);
-  for (auto* i = all.get(); i && i->if_index; ++i)
-    if (std::string_view(i->if_name).starts_with("husk")) return true;
-  return false;
+bool same_card(const Interface& a, const Interface& b) {
+  return a.mac == b.mac && a.mtu == b.mtu;
+}
+
+const Interface* find(const std::vector<Interface>& interfaces, int index) {
+  const auto found = std::ranges::find(interfaces, index, &Interface::index);
+  return found == interfaces.end() ? nullptr : &*found;
+}
+
+Endpoint connect(NetlinkSocket& socket, const Interface& interface) {
+  return with_context("connecting interface " + interface.name + " to the VM",
+                      [&] { return splice_interface(socket, interface); });
 }
 
 }  // namespace
 
-std::vector<Endpoint> splice_namespace(int netns_fd, const std::vector<std::string>& skip) {
+std::vector<Endpoint> splice_namespace(int netns_fd) {
   std::vector<Endpoint> endpoints;
-  run_in_namespace(netns_fd, [&] {
+  in_network_namespace(netns_fd, [&] {
     set_link_up("lo");  // the engine may look at it
     NetlinkSocket socket;
     try {
       const std::vector<Interface> interfaces = scan_interfaces();
       endpoints.reserve(interfaces.size());  // nothing may fail between a splice and its entry here
-      for (const Interface& interface : interfaces) {
-        if (std::ranges::find(skip, interface.name) != skip.end()) continue;
-        endpoints.push_back(with_context("connecting interface " + interface.name + " to the VM",
-                                         [&] { return splice_interface(socket, interface); }));
-      }
+      for (const Interface& interface : interfaces) endpoints.push_back(connect(socket, interface));
     } catch (...) {
       // The taps end with their fds, which the caller never gets.
-      for (const Endpoint& endpoint : endpoints) remove_from(socket, endpoint.interface.name);
+      for (const Endpoint& endpoint : endpoints) remove_from(socket, endpoint.interface);
       throw;
     }
   });
   return endpoints;
 }
 
-void unsplice(int netns_fd, const std::vector<std::string>& interfaces) noexcept {
+Changes update_splices(int netns_fd, const std::vector<Interface>& known) {
+  Changes changes;
+  in_network_namespace(netns_fd, [&] {
+    NetlinkSocket socket;
+    const std::vector<Interface> now = scan_interfaces();
+    for (const Interface& old : known) {
+      const Interface* same = find(now, old.index);
+      if (same && same_card(*same, old)) {
+        if (*same != old) changes.changed.push_back(*same);
+      } else {
+        remove_from(socket, old);  // it may be there, but down
+        changes.gone.push_back(old);
+      }
+    }
+    for (const Interface& interface : now) {
+      const Interface* old = find(known, interface.index);
+      if (old && same_card(*old, interface)) continue;
+      try {
+        changes.added.push_back(connect(socket, interface));
+      } catch (const Error& e) {
+        spdlog::warn("{}", e.what());
+        changes.refused.push_back(interface);
+      }
+    }
+  });
+  return changes;
+}
+
+void unsplice(int netns_fd, const std::vector<Interface>& interfaces) noexcept {
   if (netns_fd < 0 || interfaces.empty()) return;
   try {
-    run_in_namespace(netns_fd, [&] {
+    in_network_namespace(netns_fd, [&] {
       NetlinkSocket socket;
-      for (const std::string& name : interfaces) remove_from(socket, name);
+      for (const Interface& interface : interfaces) remove_from(socket, interface);
     });
   } catch (const std::exception& e) {
     spdlog::warn("disconnecting the VM's network interfaces: {}", e.what());
@@ -112,10 +119,10 @@ void unsplice(int netns_fd, const std::vector<std::string>& interfaces) noexcept
 void unsplice_all(const std::string& netns_path) noexcept {
   try {
     UniqueFd netns = open_file(netns_path, O_RDONLY);
-    run_in_namespace(netns.get(), [] {
+    in_network_namespace(netns.get(), [] {
       NetlinkSocket socket;
-      if (has_tap()) return;
-      for (const Interface& interface : scan_interfaces()) remove_from(socket, interface.name);
+      for (const Interface& interface : scan_interfaces())
+        if (!redirects_to_tap(socket, interface.index)) remove_from(socket, interface);
     });
   } catch (const std::exception& e) {
     spdlog::warn("disconnecting the interfaces in {}: {}", netns_path, e.what());

@@ -7,10 +7,13 @@
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/tc_act/tc_mirred.h>
+#include <net/if.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <functional>
+#include <vector>
 
 #include "libcontainer/base/error.h"
 
@@ -77,19 +80,51 @@ NetlinkMessage u32_filter(int from, int to) {
   return message;
 }
 
-bool only_others_filters(NetlinkSocket& socket, int index) {
+using FilterReply = NetlinkReply<tcmsg, TCA_MAX>;
+
+void for_each_filter(NetlinkSocket& socket, int index, const std::function<void(const FilterReply&)>& f) {
   tcmsg header{};
   header.tcm_family = AF_UNSPEC;
   header.tcm_ifindex = index;
   header.tcm_parent = kIngressHandle;
-  bool any = false;
   for (auto& bytes : socket.dump(RTM_GETTFILTER, header)) {
-    const NetlinkReply<tcmsg, TCA_MAX> reply(bytes);
-    if (!reply.valid() || reply.header().tcm_ifindex != index) continue;
-    if (TC_H_MAJ(reply.header().tcm_info) >> 16 == kPriority) return false;
-    any = true;
+    const FilterReply reply(bytes);
+    if (reply.valid() && reply.header().tcm_ifindex == index) f(reply);
   }
-  return any;
+}
+
+bool is_ours(const FilterReply& filter) {
+  return TC_H_MAJ(filter.header().tcm_info) >> 16 == kPriority;
+}
+
+bool only_others_filters(NetlinkSocket& socket, int index) {
+  bool any = false, ours = false;
+  for_each_filter(socket, index, [&](const FilterReply& filter) {
+    any = true;
+    ours |= is_ours(filter);
+  });
+  return any && !ours;
+}
+
+nlattr* nested(const nlattr* outer, int attribute, int max) {
+  std::vector<nlattr*> attributes(static_cast<size_t>(max) + 1);
+  if (!outer || nla_parse_nested(attributes.data(), max, const_cast<nlattr*>(outer), nullptr) != 0)
+    return nullptr;
+  return attributes[static_cast<size_t>(attribute)];
+}
+
+// The index that the one action of our filter names; 0: none, or its interface is gone.
+unsigned redirect_target(const FilterReply& filter) {
+  const nlattr* options = filter.attribute(TCA_OPTIONS);
+  const nlattr* actions = nested(options, TCA_MATCHALL_ACT, TCA_MATCHALL_MAX);
+  const void* kind = filter.data(TCA_KIND, sizeof "u32");
+  if (kind && memcmp(kind, "u32", sizeof "u32") == 0) actions = nested(options, TCA_U32_ACT, TCA_U32_MAX);
+  const nlattr* action = nested(nested(actions, kFirstAction, kFirstAction), TCA_ACT_OPTIONS, TCA_ACT_MAX);
+  const nlattr* parameters = nested(action, TCA_MIRRED_PARMS, TCA_MIRRED_MAX);
+  tc_mirred redirect{};
+  if (!parameters || static_cast<size_t>(nla_len(parameters)) < sizeof redirect) return 0;
+  memcpy(&redirect, nla_data(parameters), sizeof redirect);
+  return redirect.ifindex;
 }
 
 }  // namespace
@@ -113,6 +148,15 @@ void redirect_ingress(NetlinkSocket& socket, int from, int to) {
     socket.request(u32_filter(from, to), "add a u32 filter");
   else if (errnum != 0)
     socket.fail("add a matchall filter", errnum);
+}
+
+bool redirects_to_tap(NetlinkSocket& socket, int index) {
+  bool found = false;
+  for_each_filter(socket, index, [&](const FilterReply& filter) {
+    char name[IF_NAMESIZE];
+    found |= is_ours(filter) && if_indextoname(redirect_target(filter), name) != nullptr;
+  });
+  return found;
 }
 
 int remove_ingress(NetlinkSocket& socket, int index) {

@@ -12,6 +12,8 @@ namespace husk::vm {
 void add_ingress(NetlinkSocket& socket, int index, const std::string& name);
 // Redirects what comes in at `from` to go out at `to`. Needs add_ingress(from).
 void redirect_ingress(NetlinkSocket& socket, int from, int to);
+// Whether a filter of husk's at `index` redirects to an interface that is there. Throws.
+bool redirects_to_tap(NetlinkSocket& socket, int index);
 // Takes the ingress qdisc off, its filter with it; that there is none is fine. One whose filters are all
 // somebody else's, and any clsact one, stays. Returns an errno or 0; throws when the filters cannot be
 // listed.

@@ -1,5 +1,7 @@
 #include "vm/qemu/command_line.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "libcontainer/base/error.h"
@@ -51,6 +53,10 @@ std::string memory_backend(const QemuFds& fds) {
   return "memory-backend-file,mem-path=/proc/self/fd/" + std::to_string(fds.memory);
 }
 
+std::string port_function(uint32_t port) {
+  return fmt::format("{:x}.{}", kFirstPortSlot + port / kPortsPerSlot, port % kPortsPerSlot);
+}
+
 void add_hotplug_ports(Args& args, const MachineConfig& c) {
   // The guest looks for a new device when the agent asks for it. Else each plug interrupts it with an ACPI
   // event, whose interpreter is a twentieth of all the code that a start from a template runs.
@@ -60,12 +66,11 @@ void add_hotplug_ports(Args& args, const MachineConfig& c) {
     std::string number = std::to_string(i + 1);
     std::string port =
         "pcie-root-port,id=" + hotplug_bus(i) + ",bus=pcie.0,chassis=" + number + ",slot=" + number;
-    port += ",addr=" + std::to_string(kFirstPortSlot + i / kPortsPerSlot) + "." +
-            std::to_string(i % kPortsPerSlot);
+    port += ",addr=" + port_function(i);
     if (i % kPortsPerSlot == 0) port += ",multifunction=on";
     // Shares and network cards need no I/O ports, and there are not enough of them for many ports.
-    // Nobody would turn a slot's power on: the guest has no hotplug driver.
-    add(args, {"-device", port + ",io-reserve=0,power_controller_present=off"});
+    // The slot's power is the agent's to turn on and off: a card whose slot is off can be unplugged.
+    add(args, {"-device", port + ",io-reserve=0"});
   }
 }
 
@@ -73,6 +78,10 @@ void add_hotplug_ports(Args& args, const MachineConfig& c) {
 
 std::string hotplug_bus(uint32_t port) {
   return "rp" + std::to_string(port);
+}
+
+std::string hotplug_address(uint32_t port) {
+  return fmt::format("0000:00:{:0>4}", port_function(port));
 }
 
 std::string kernel_command_line(const MachineConfig& c, unsigned long tsc_khz) {

@@ -17,6 +17,8 @@ struct QemuFds {
 
 // The bus of the n-th hot-plug port: "rp0", …
 std::string hotplug_bus(uint32_t port);
+// The same port as the guest's kernel names it: "0000:00:04.0", …
+std::string hotplug_address(uint32_t port);
 
 // The guest kernel's command line. tsc_khz: host_tsc_khz(), 0 when unknown. Throws kInvalid when it gets too
 // long for the kernel (2047 bytes) or holds a control character.

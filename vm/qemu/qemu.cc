@@ -37,8 +37,8 @@ class Qemu : public Machine {
     });
   }
 
-  void plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) override {
-    plug("network card " + mac, std::move(tap), [&](const std::string& id, const std::string& bus) {
+  Slot plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) override {
+    return plug("network card " + mac, std::move(tap), [&](const std::string& id, const std::string& bus) {
       // No vhost-net: it is not everywhere, and under TCG it does not matter.
       qmp_.execute("netdev_add", {{"type", "tap"}, {"id", id}, {"fd", id}, {"vhost", false}});
       Json device = {
@@ -46,6 +46,29 @@ class Qemu : public Machine {
       device["romfile"] = "";  // nobody boots from it
       if (mtu >= 68 && mtu <= 65535) device["host_mtu"] = mtu;
       device_add("netdev_del", id, device);
+    });
+  }
+
+  void ask_unplug(const Slot& card) override {
+    with_qemus_words("unplugging " + card.id, [&] {
+      qmp_.execute("device_del", {{"id", "dev-" + card.id}});
+    });
+  }
+
+  void finish_unplug(const Slot& card, std::chrono::milliseconds patience) override {
+    with_qemus_words("unplugging " + card.id, [&] {
+      try {
+        const auto until = std::chrono::steady_clock::now() + patience;
+        // A device has two such events, the other one with a path in place of the id.
+        while (qmp_.wait_event("DEVICE_DELETED", until).at("data").value("device", "") != "dev-" + card.id) {
+        }
+      } catch (const Error&) {
+        forget("netdev_del", {{"id", card.id}});
+        throw;
+      }
+      qmp_.execute("netdev_del", {{"id", card.id}});
+      for (uint32_t port = 0; port < config_.hotplug_ports; ++port)
+        if (hotplug_address(port) == card.port) ports_[port] = false;
     });
   }
 
@@ -95,21 +118,26 @@ class Qemu : public Machine {
   // Hands fd to QEMU under a new name and gives attach() that name and a free port. A failed plug leaves the
   // port free.
   template <typename F>
-  void plug(const std::string& what, UniqueFd fd, F&& attach) {
+  Slot plug(const std::string& what, UniqueFd fd, F&& attach) {
+    Slot slot;
     with_qemus_words("plugging " + what, [&] {
-      if (next_port_ >= config_.hotplug_ports)
+      const auto free = std::ranges::find(ports_, false);
+      if (free == ports_.end())
         throw Error(ErrorKind::kUnsupported,
                     "all " + std::to_string(config_.hotplug_ports) + " hot-plug ports are in use");
+      const auto port = static_cast<uint32_t>(free - ports_.begin());
       std::string id = "plug" + std::to_string(next_id_++);
       qmp_.execute("getfd", {{"fdname", id}}, {fd.get()});
       try {
-        attach(id, hotplug_bus(next_port_));
+        attach(id, hotplug_bus(port));
       } catch (const Error&) {
         forget("closefd", {{"fdname", id}});
         throw;
       }
-      ++next_port_;
+      *free = true;
+      slot = {id, hotplug_address(port)};
     });
+    return slot;
   }
 
   // RAM that is shared with us is neither written nor read: it is in its file already.
@@ -154,7 +182,7 @@ class Qemu : public Machine {
   HelperProcess process_;
   Qmp qmp_;
   UniqueFd agent_, console_;
-  uint32_t next_port_ = 0;
+  std::vector<bool> ports_{std::vector<bool>(config_.hotplug_ports)};  // taken
   unsigned next_id_ = 0;
 };
 

@@ -33,6 +33,7 @@ Sandbox::Sandbox(BootRequest boot)
     agent_ = std::make_unique<AgentClient>(machine_->take_agent());
   }
   spdlog::debug("virtiofsd and QEMU run");
+  networks_ = std::make_unique<Networks>(plug_mutex_, *machine_, *agent_);
   console_ = std::make_unique<Console>(machine_->take_console());
   boot_thread_ = std::thread([this] { boot_guest(); });
 }
@@ -188,38 +189,14 @@ void Sandbox::add_mounts(const Json& body, std::vector<UniqueFd>& fds) {
   for (size_t i = 0; i < names.size(); ++i) share_->add(id, names[i], std::move(fds[i]));
 }
 
-// Nothing to do for a namespace that another container here is in.
-std::vector<Interface> Sandbox::splice_network(int netns, const std::string& key) {
-  std::vector<Interface> interfaces;
-  auto [network, is_new] = networks_.try_emplace(key);
-  if (!is_new) return interfaces;
-  std::vector<Endpoint> endpoints;
-  try {
-    endpoints = splice_namespace(netns);
-  } catch (...) {
-    networks_.erase(network);
-    throw;
-  }
-  network->second.netns = dup_fd(netns);
-  for (const Endpoint& endpoint : endpoints) network->second.spliced.push_back(endpoint.interface.name);
-  for (Endpoint& endpoint : endpoints) {
-    machine_->plug_network(std::move(endpoint.tap_fd), endpoint.interface.mac, endpoint.interface.mtu);
-    interfaces.push_back(endpoint.interface);
-  }
-  return interfaces;
-}
-
 void Sandbox::leave_network(const std::string& key) {
-  std::lock_guard plug_lock(plug_mutex_);
   {
     std::lock_guard lock(mutex_);
+    if (end_asked_ || idle()) return;  // the VM's end is the cards', too
     for (const auto& [id, container] : containers_)
       if (container.network == key) return;
   }
-  auto network = networks_.find(key);
-  if (network == networks_.end()) return;
-  unsplice(network->second.netns.get(), network->second.spliced);
-  networks_.erase(network);
+  networks_->leave(key);
 }
 
 void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
@@ -231,7 +208,6 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
   const std::string network = std::to_string(netns.st_dev) + "-" + std::to_string(netns.st_ino);
   ProcessFds process{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]),
                      body.at("terminal")};
-  std::vector<Interface> interfaces;
   {
     // Not held while we wait for the guest: its boot needs it too.
     std::lock_guard plug_lock(plug_mutex_);
@@ -241,15 +217,15 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
       find(id).network = network;
     }
     trace::Span span("network");
-    interfaces = with_context("network", [&] { return splice_network(fds[4].get(), network); });
+    with_context("network", [&] { networks_->enter(fds[4].get(), network); });
   }
   {
     trace::Span span("wait for the guest");
     wait_for_guest();
   }
-  if (!interfaces.empty()) {
+  {
     trace::Span span("configure network");
-    with_context("network", [&] { agent_->configure_network(network, interfaces); });
+    with_context("network", [&] { networks_->configure(network); });
   }
   trace::Span create_span("create");
   agent_->create_container(id, config, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
@@ -608,6 +584,7 @@ void Sandbox::end() noexcept {
   } catch (const Error& e) {
     spdlog::debug("the guest's shutdown: {}", e.what());
   }
+  if (networks_) networks_->stop();
   trace::Span span("end QEMU");
   if (machine_) {
     std::lock_guard plug_lock(plug_mutex_);
@@ -620,9 +597,8 @@ void Sandbox::end() noexcept {
     containers.swap(containers_);
   }
   containers.clear();  // relays: what still ran is told as killed
+  if (networks_) networks_->end();
   std::lock_guard plug_lock(plug_mutex_);
-  for (const auto& [key, network] : networks_) unsplice(network.netns.get(), network.spliced);
-  networks_.clear();
   share_.reset();  // from here on no create gets anywhere
   rmdir(path_join(boot_.folder, "share").c_str());
   rmdir(boot_.folder.c_str());

@@ -15,9 +15,9 @@
 #include "libcontainer/base/message.h"
 #include "libcontainer/container/backend.h"
 #include "vm/machine.h"
-#include "vm/net/network.h"
 #include "vm/sandbox/console.h"
 #include "vm/sandbox/control.h"
+#include "vm/sandbox/networks.h"
 #include "vm/sandbox/relay.h"
 #include "vm/share/share.h"
 
@@ -69,13 +69,8 @@ class Sandbox {
     Status status = Status::kCreating;
     std::map<std::string, ProcessEntry> processes;  // "" is init
     bool takes_all = false;                         // its end is the VM's: a pod's sandbox
-    std::string network;                            // key in networks_
+    std::string network;                            // what Networks calls its namespace
     bool over() const { return status == Status::kStopped && processes.empty(); }
-  };
-  // A network namespace of the host that containers here are in.
-  struct Network {
-    UniqueFd netns;
-    std::vector<std::string> spliced;  // names of interfaces
   };
 
   bool resume_machine();
@@ -84,7 +79,6 @@ class Sandbox {
   void wait_for_guest();
   void add_container(const std::string& id, bool takes_all);
   void add_mounts(const Json& body, std::vector<UniqueFd>& fds);
-  std::vector<Interface> splice_network(int netns, const std::string& key);
   void leave_network(const std::string& key);
   void create(const Json& body, std::vector<UniqueFd>& fds);
   void exec(const Json& body, std::vector<UniqueFd>& fds);
@@ -130,7 +124,7 @@ class Sandbox {
   // One thread at a time touches machine_ and share_. Taken before mutex_; never held while we wait for the
   // guest.
   std::mutex plug_mutex_;
-  std::map<std::string, Network> networks_;  // by the namespace's inode
+  std::unique_ptr<Networks> networks_;
 };
 
 }  // namespace husk::vm

@@ -21,13 +21,12 @@ struct ShareConfig {
 // come in, ours never go out). Call once, single-threaded.
 void enter_private_mount_namespace();
 
-// What is mounted at source in the caller's mount namespace, with all below it, as a mount that is nowhere
-// yet; read-only all the way down where asked. Private: what the host mounts there later stays out. Throws.
 struct ShareKind {
-  bool readonly = false;
-  bool follows = false;  // mounts that the host makes below it later appear in it (rslave)
+  bool readonly = false;  // all the way down
+  bool follows = false;   // mounts that the host makes below it later appear in it (rslave)
 };
-// A detached copy of what is mounted at source.
+// What is mounted at source in the caller's mount namespace, with all below it, as a mount that is nowhere
+// yet. Throws.
 UniqueFd clone_for_share(const std::string& source, const ShareKind& kind);
 // A new overlay of the host's (data: mount(2)'s), seen nowhere but in the fd. place: any folder. Only for
 // single-threaded callers.

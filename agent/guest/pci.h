@@ -1,0 +1,22 @@
+// The slots of the machine's hot-plug ports (PCI Express root ports). There is no hotplug driver: the agent
+// turns their power on itself, and off to let go of a card. PCI Express Base Specification, 7.5.3.10 (Slot
+// Control Register); what QEMU makes of it is in its hw/pci/pcie.c.
+#pragma once
+
+#include <string>
+
+namespace husk::guest {
+
+// All slots on. A device in a slot that is off is not there for the kernel. What fails is logged.
+void power_slots() noexcept;
+
+// "0000:00:04.0", as the host names a port.
+bool is_pci_address(const std::string& text);
+// The network interface (the kernel's name) of the card in this port, while it is in the namespace of /sys;
+// or empty.
+std::string card_in_port(const std::string& port);
+// Takes the devices in this port from the kernel and turns the slot's power off and on again, which is when
+// QEMU takes out what it was asked to. Throws.
+void eject(const std::string& port);
+
+}  // namespace husk::guest
