@@ -29,6 +29,8 @@ inline constexpr seconds kInitExec{30};      // agent: husk-init's exec after th
 inline constexpr seconds kDeviceAppears{10};   // agent: a hot-plugged device after a rescan
 inline constexpr seconds kDeleteEnd{30};       // husk delete: husk-sandbox's own end
 inline constexpr seconds kCgroupRemove{5};     // rmdir of a cgroup whose processes are ending
+inline constexpr seconds kSystemdJob{30};      // husk-systemd: a unit is started, changed or stopped
+inline constexpr seconds kSystemdAnswer{60};   // husk: the answer of husk-systemd (which also connects)
 inline constexpr seconds kControlRequest{10};  // husk-sandbox: a control connection's request
 // husk-sandbox: nobody takes a process's output for so long: is it still there? And from its end to the news.
 inline constexpr seconds kStalled{1}, kLateOutput{1};

@@ -25,14 +25,15 @@ void refuse_foreign_cgroup(const Cgroup& cgroup) {
     throw Error(ErrorKind::kInvalid, "container's cgroup unexpectedly frozen: " + printable(cgroup.path()));
 }
 
-void apply_limits(Cgroup& cgroup, const spec::Resources& resources) {
-  for (const std::string& warning : cgroup.apply(resources)) spdlog::warn("{}", warning);
-  if (resources.devices.empty()) return;
+void apply_limits(Cgroup& cgroup, const SystemdUnit& unit, const spec::Resources& wanted) {
+  spec::Resources resources = wanted;
   // The last rule that matches counts: what every container may use comes behind the config's.
-  std::vector<spec::DeviceCgroup> rules = resources.devices;
-  for (spec::DeviceCgroup& rule : default_device_rules()) rules.push_back(std::move(rule));
+  if (!resources.devices.empty())
+    for (spec::DeviceCgroup& rule : default_device_rules()) resources.devices.push_back(std::move(rule));
+  unit.apply(cgroup, resources);
+  for (const std::string& warning : cgroup.apply(resources)) spdlog::warn("{}", warning);
   try {
-    cgroup.apply_devices(rules);
+    cgroup.apply_devices(resources.devices);
   } catch (const Error& e) {
     if (!lacks_means(e)) throw;
     spdlog::warn("device rules are not enforced: {}", e.what());

@@ -29,6 +29,7 @@ ProcessId process_from(const nlohmann::json& json, const char* name) {
 
 void Undo::save(const std::string& folder) const {
   nlohmann::json json = {{"cgroup", cgroup},
+                         {"unit", unit},
                          {"netns", netns},
                          {"sandbox_folder", sandbox_folder},
                          {"sandbox", to_json(sandbox)},
@@ -47,6 +48,7 @@ bool Undo::load(const std::string& folder, Undo& out) {
   auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) throw Error(ErrorKind::kInternal, path + ": not JSON");
   out.cgroup = json.value("cgroup", "");
+  out.unit = json.value("unit", "");
   out.netns = json.value("netns", "");
   out.sandbox_folder = json.value("sandbox_folder", "");
   out.sandbox = process_from(json, "sandbox");

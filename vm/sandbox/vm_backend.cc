@@ -15,6 +15,7 @@
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/process.h"
 #include "libcontainer/linux/cgroups.h"
+#include "libcontainer/linux/systemd_unit.h"
 #include "spec/codec.h"
 #include "vm/net/network.h"
 #include "vm/sandbox/control.h"
@@ -93,8 +94,9 @@ void refuse_preserved(const std::vector<int>& fds) {
     throw Error(ErrorKind::kUnsupported, "--preserve-fds: the host's fds cannot be passed into a VM");
 }
 
-void apply_host_limits(Cgroup& cgroup, const spec::Config& config, const Size* vm) {
-  for (const std::string& warning : cgroup.apply(host_resources(config, vm))) spdlog::debug("{}", warning);
+void apply_host_limits(Cgroup& cgroup, const std::string& unit, const spec::Resources& resources) {
+  SystemdUnit(unit).apply(cgroup, resources);
+  for (const std::string& warning : cgroup.apply(resources)) spdlog::debug("{}", warning);
 }
 
 std::string sandbox_folder_of(const ContainerRef& c) {
@@ -215,12 +217,12 @@ VmBackend::Seat VmBackend::take_seat(const CreateArgs& args, Cgroup& cgroup, Und
     if (place.control) {
       UniqueFd connection = dup_fd(place.control.get());
       if (!join(args, std::move(place.control), role.is_sandbox, undo)) continue;
-      apply_host_limits(cgroup, *args.config, nullptr);
+      apply_host_limits(cgroup, undo.unit, host_resources(*args.config, nullptr));
       return {std::move(connection), false};
     }
     Seat seat{{}, true};
     const Size size = vm_size(*args.config, o_.options);
-    apply_host_limits(cgroup, *args.config, &size);
+    apply_host_limits(cgroup, undo.unit, host_resources(*args.config, &size));
     undo.sandbox = identify(spawn_sandbox(args, cgroup, size, place, seat.connection).pid);
     undo.save(args.container.folder);
     return seat;
@@ -279,6 +281,19 @@ void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, i
   tell(connection, body, fds, deadline::kCreateReply);
 }
 
+void start_unit(const Backend::CreateArgs& args, SystemdUnit& unit, Cgroup& cgroup, Undo& undo) {
+  try {
+    unit.start(*args.config, args.container.id, cgroup);
+  } catch (const Error& e) {
+    // Another's: there is nothing of ours to undo.
+    if (e.kind() == ErrorKind::kExists) undo.unit = undo.cgroup = "";
+    undo.save(args.container.folder);
+    throw;
+  }
+  undo.cgroup = cgroup.path();
+  undo.save(args.container.folder);
+}
+
 pid_t VmBackend::create(const CreateArgs& args) {
   refuse_preserved(args.preserve_fds);
   refuse_host_namespaces(*args.config);
@@ -286,6 +301,7 @@ pid_t VmBackend::create(const CreateArgs& args) {
 
   Undo undo;
   undo.cgroup = cgroup_path(linux_config.cgroups_path, args.container.id, args.systemd_cgroup);
+  if (args.systemd_cgroup) undo.unit = unit_name(linux_config.cgroups_path, args.container.id).unit;
   undo.netns = linux_config.find_namespace(spec::NamespaceType::kNetwork)->path;
   if (pid_of_namespace_path(undo.netns)) undo.netns.clear();  // ends with its processes
   undo.save(args.container.folder);
@@ -295,6 +311,8 @@ pid_t VmBackend::create(const CreateArgs& args) {
   try {
     UniqueFd netns = open_network_namespace(*args.config);
     Cgroup cgroup(undo.cgroup);
+    SystemdUnit unit(undo.unit);
+    if (!undo.unit.empty()) start_unit(args, unit, cgroup, undo);
     seat = take_seat(args, cgroup, undo);
     // From here on the VM boots, whatever we wait for.
     UniqueFd root = open_file(args.rootfs, O_PATH | O_DIRECTORY), shim_socket;
@@ -303,6 +321,7 @@ pid_t VmBackend::create(const CreateArgs& args) {
     undo.shim = identify(shim.pid);
     undo.save(args.container.folder);
     wait_for_shim(shim_socket.get());
+    unit.release();
     if (args.on_runtime_created) args.on_runtime_created(shim.pid);
     ask_create(args, seat.connection.get(), shim.pid, shim_socket.get());
     return shim.pid;
@@ -367,7 +386,8 @@ void VmBackend::update(const ContainerRef& c, const spec::Resources& resources) 
   if (resources.cpu && Undo::load(c.folder, undo)) {
     spec::Resources host;
     host.cpu = host_cpu(*resources.cpu);
-    for (const std::string& warning : Cgroup(undo.cgroup).apply(host)) spdlog::debug("{}", warning);
+    Cgroup cgroup(undo.cgroup);
+    apply_host_limits(cgroup, undo.unit, host);
   }
   Json reply = ask(c, {{"op", "update"}, {"resources", spec::encode_resources(guest_resources(resources))}},
                    deadline::kControlReply);
@@ -434,9 +454,12 @@ void VmBackend::remove(const ContainerRef& c) {
   if (!Undo::load(c.folder, undo)) return;
   const bool vm_ended = leave_sandbox(c, undo);
   kill_process(undo.shim);
-  Cgroup cgroup(undo.cgroup);
-  cgroup.kill_all(SIGKILL);  // what a killed husk-sandbox may have left for a moment
-  cgroup.remove(deadline::kCgroupRemove);
+  if (!undo.cgroup.empty()) {
+    Cgroup cgroup(undo.cgroup);
+    cgroup.kill_all(SIGKILL);  // what a killed husk-sandbox may have left for a moment
+    SystemdUnit(undo.unit).stop();
+    cgroup.remove(deadline::kCgroupRemove);
+  }
   if (!vm_ended) return;
   if (!undo.netns.empty() && path_exists(undo.netns)) unsplice_all(undo.netns);
   remove_sandbox_folder(undo.sandbox_folder);
