@@ -38,7 +38,8 @@ std::optional<uint64_t> whole_number(std::string_view text) {
 std::optional<Json> bitmap(const std::string& list) {
   constexpr uint64_t kMost = 8192;
   std::vector<unsigned> bytes;
-  for (std::string_view part : cgroup::split(cgroup::trim(list), ',')) {
+  for (std::string_view padded : cgroup::split(list, ',')) {
+    const std::string_view part = cgroup::trim(padded);
     const size_t dash = part.find('-');
     const auto first = whole_number(part.substr(0, dash));
     const auto last = dash == part.npos ? first : whole_number(part.substr(dash + 1));

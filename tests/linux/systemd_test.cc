@@ -35,6 +35,11 @@ std::optional<Error> error_of(const std::function<void()>& f) {
   return std::nullopt;
 }
 
+// An a(ss): a list of pairs of strings would become an object.
+nlohmann::json pairs(const std::vector<std::vector<std::string>>& list) {
+  return list;
+}
+
 TEST(UnitName, Table) {
   const UnitName name = unit_name("a-b.slice:crio:c1", "x");
   EXPECT_EQ(name.slice, "a-b.slice");
@@ -181,13 +186,12 @@ TEST(UnitLimits, Devices) {
                     {true, "b", 8, 0, "r"}}),
             (Properties{{"DevicePolicy", "s", "strict"},
                         clear,
-                        {"DeviceAllow",
-                         "a(ss)",
-                         {{"/dev/char/1:3", "rw"},
-                          {"char-136", "rwm"},
-                          {"block-*", "m"},
-                          {"char-*", "m"},
-                          {"/dev/block/8:0", "r"}}}}));
+                        {"DeviceAllow", "a(ss)",
+                         pairs({{"/dev/char/1:3", "rw"},
+                                {"char-136", "rwm"},
+                                {"block-*", "m"},
+                                {"char-*", "m"},
+                                {"/dev/block/8:0", "r"}})}}));
   EXPECT_EQ(limits({{true, "c", 1, 3, "rw"}, {true, "a", {}, {}, "rwm"}, {true, "c", {}, {}, "m"}}),
             (Properties{{"DevicePolicy", "s", "auto"}, clear}));
   EXPECT_EQ(limits({{false, "", {}, {}, ""}}), (Properties{{"DevicePolicy", "s", "strict"}, clear}));
@@ -216,7 +220,8 @@ TEST(Gvariant, Table) {
            {"['a', 'b']", "as", {"a", "b"}},
            {"[uint64 1, 2]", "at", {1, 2}},
            {"@as []", "as", nlohmann::json::array()},
-           {"[('/dev/null', 'rw'), ('/dev/zero', 'r')]", "a(ss)", {{"/dev/null", "rw"}, {"/dev/zero", "r"}}},
+           {"[('/dev/null', 'rw'), ('/dev/zero', 'r')]", "a(ss)",
+            pairs({{"/dev/null", "rw"}, {"/dev/zero", "r"}})},
            {"@a(st) [('x', 1)]", "a(st)", nlohmann::json::array({{"x", 1}})},
            {"('one',)", "(s)", {"one"}},
            {"", nullptr, {}},
