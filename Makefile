@@ -76,17 +76,22 @@ $(call room,$(wire_DIRS) $(client_DIRS) $(server_DIRS) $(sandbox_DIRS) cmd/husk-
 
 # --- programs --------------------------------------------------------------------------------------------------------
 # husk, husk-shim and husk-init never link gRPC: they start in milliseconds.
-PROGRAMS := husk husk-sandbox husk-shim husk-agent husk-init
+PROGRAMS := husk husk-sandbox husk-shim husk-agent husk-init husk-systemd
 husk_LIBS := sandbox host init container vm linux spec base
 husk_EXT := $(NL_LIBS) -lseccomp -lcap
 husk-shim_LIBS :=
 husk-init_LIBS := init linux spec base
 husk-init_EXT := -lseccomp -lcap
+husk-systemd_LIBS := linux base
+husk-systemd_EXT := $(shell pkg-config --libs libsystemd)
 husk-sandbox_LIBS := sandbox client wire container vm linux spec base
 husk-sandbox_EXT = $(GRPC_LIBS) $(NL_LIBS) -lseccomp -lcap
 husk-agent_LIBS := server guest wire init linux spec base
 husk-agent_EXT = $(GRPC_LIBS) $(NL_LIBS) -lseccomp -lcap
 BIN := $(addprefix $(BUILD)/bin/,$(PROGRAMS))
+
+# Debian has no static libsystemd.
+$(BUILD)/bin/husk-systemd: STATIC :=
 
 # The version is compiled into two rooms only, so that a commit does not rebuild the rest.
 $(call room,cmd/husk agent/server): CPPFLAGS += -DHUSK_VERSION='"$(VERSION)"' -DHUSK_COMMIT='"$(COMMIT)"'
@@ -100,7 +105,7 @@ endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
 .PHONY: all
-all: need-deps $(BIN) $(BUILD)/man/husk.toml.5 ## build the five programs into build/bin
+all: need-deps $(BIN) $(BUILD)/man/husk.toml.5 ## build the six programs into build/bin
 
 # husk.toml.5 comes from the table of options, as everything about options does.
 $(BUILD)/man/generate: $(call room,man) $(call libs,spec base)
@@ -112,11 +117,11 @@ $(BUILD)/man/husk.toml.5: $(BUILD)/man/generate
 # --- dependencies ----------------------------------------------------------------------------------------------------
 # What builds husk, what runs it, what tests it: Debian 12's names.
 DEPS_BUILD := build-essential pkg-config libseccomp-dev libcap-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev \
-  libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc libnl-3-dev libgtest-dev
+  libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc libnl-3-dev libsystemd-dev libgtest-dev
 DEPS_GUEST := cpio lz4 kmod linux-source-6.1 flex bison bc libelf-dev libssl-dev xz-utils
 DEPS_RUN := qemu-system-x86 qemu-system-common
 DEPS_TEST := bats jq busybox-static docker.io podman conmon runc crun containernetworking-plugins iptables iproute2 \
-  bsdextrautils bsdutils procps socat sqlite3 containerd
+  bsdextrautils bsdutils procps socat sqlite3 containerd systemd
 DEPS_LINT := clang-format clang-tidy
 DEPS_FUZZ := clang libclang-rt-14-dev
 STAMP := $(BUILD)/.deps
@@ -163,6 +168,7 @@ agent_TEST_LIBS := server client guest wire init linux spec base
 fuzz_TEST_LIBS := server guest wire init linux spec base
 fuzz_TEST_OBJS := $(patsubst %,$(BUILD)/obj/%.o,cmd/husk/exec_process cmd/husk/flags vm/qemu/qmp vm/sandbox/control)
 TEST_EXT = $(NL_LIBS) -lseccomp -lcap -lgtest -lgtest_main -lpthread
+linux_TEST_EXT = -lsystemd
 agent_TEST_EXT = $(shell pkg-config --libs grpc++_unsecure protobuf-lite)
 fuzz_TEST_EXT = $(agent_TEST_EXT)
 

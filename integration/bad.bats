@@ -427,3 +427,13 @@ silent() {
     ok husk delete --force "$ID"
     nothing_left
 }
+
+@test "--systemd-cgroup where systemd is not running: a line that says so, nothing left" {
+    husk_only
+    new_bundle
+    edit '.linux.cgroupsPath = "a.slice:pre:c"'
+    DBUS_SYSTEM_BUS_ADDRESS=unix:path=$T/no-bus try husk --systemd-cgroup run --bundle "$BUNDLE" "$ID"
+    is "exit code" "$status" 1
+    like "error" "$err" "unit pre-c.scope: systemd is not running here: unix:path=$T/no-bus: No such file or directory"
+    nothing_left
+}

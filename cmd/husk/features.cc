@@ -84,7 +84,7 @@ Json linux_features() {
   out["namespaces"] = names(spec::kNamespaceTypes);
   out["capabilities"] = names(spec::kCapabilities);
   // The guest's kernel has only v2; the host's cgroup of the VM may be either.
-  out["cgroup"] = {{"v1", true}, {"v2", true}, {"systemd", false}, {"systemdUser", false}, {"rdma", false}};
+  out["cgroup"] = {{"v1", true}, {"v2", true}, {"systemd", true}, {"systemdUser", false}, {"rdma", false}};
   out["seccomp"] = {{"enabled", true},
                     {"actions", names(spec::kSeccompActions)},
                     {"operators", names(spec::kSeccompOps)},

@@ -31,7 +31,8 @@ Args parse_globals(const Args& args, Globals& globals, bool& version) {
       .text("--log", globals.log, "file to append the log to (default: stderr)")
       .text("--log-format", globals.log_format, "text or json")
       .flag("--debug", globals.debug, "log more")
-      .flag("--systemd-cgroup", globals.systemd_cgroup, "cgroupsPath is SLICE:PREFIX:NAME")
+      .flag("--systemd-cgroup", globals.systemd_cgroup,
+            "make cgroups as units of systemd; cgroupsPath is SLICE:PREFIX:NAME")
       .text("--rootless", globals.rootless, "true, false or auto")
       .text("--config", globals.config_file, "husk's own configuration (default: /etc/husk/husk.toml)")
       .text("--trace", globals.trace, "file to append a timeline of the start to, for Perfetto")

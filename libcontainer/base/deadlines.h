@@ -15,10 +15,10 @@ inline constexpr seconds kShimReady{10};       // husk: husk-shim has set up its
 inline constexpr seconds kQmpGreeting{20};     // husk-sandbox: QEMU's first word
 inline constexpr seconds kQmpReply{20};        // husk-sandbox: the reply of a QMP command
 inline constexpr seconds kResume{20};          // husk-sandbox: QEMU has read a saved VM and runs it
-inline constexpr seconds kUnplug{5};                   // husk-sandbox: QEMU has taken out a card that the guest let go
-inline constexpr seconds kSave{20};            // husk: QEMU has written a VM's state
-inline constexpr seconds kTemplateLock{120};   // husk: another one makes the template
-inline constexpr seconds kTraceLock{5};        // whoever writes the first line of a --trace file
+inline constexpr seconds kUnplug{5};          // husk-sandbox: QEMU has taken out a card that the guest let go
+inline constexpr seconds kSave{20};           // husk: QEMU has written a VM's state
+inline constexpr seconds kTemplateLock{120};  // husk: another one makes the template
+inline constexpr seconds kTraceLock{5};       // whoever writes the first line of a --trace file
 inline constexpr seconds kVirtiofsdReady{10};  // husk-sandbox: virtiofsd accepts QEMU
 inline constexpr seconds kGuestBoot{
     90};  // husk-sandbox: from QEMU's start to the agent's hello (TCG on a busy host)
@@ -31,6 +31,8 @@ inline constexpr seconds kInitExec{30};      // agent: husk-init's exec after th
 inline constexpr seconds kDeviceAppears{10};   // agent: a hot-plugged device after a rescan
 inline constexpr seconds kDeleteEnd{30};       // husk delete: husk-sandbox's own end
 inline constexpr seconds kCgroupRemove{5};     // rmdir of a cgroup whose processes are ending
+inline constexpr seconds kSystemdJob{30};      // husk-systemd: a unit is started, changed or stopped
+inline constexpr seconds kSystemdAnswer{60};   // husk: the answer of husk-systemd (which also connects)
 inline constexpr seconds kControlRequest{10};  // husk-sandbox: a control connection's request
 // husk-sandbox: a network namespace has been quiet for so long: what was made there is complete. And at the
 // latest.

@@ -19,6 +19,7 @@
 #include "libcontainer/host/record.h"
 #include "libcontainer/init/init_process.h"
 #include "libcontainer/linux/process_list.h"
+#include "libcontainer/linux/systemd_unit.h"
 #include "spec/codec.h"
 
 namespace husk::host {
@@ -75,8 +76,9 @@ class HostBackend : public Backend {
   void pause(const ContainerRef& c) override { cgroup_of(c).freeze(true); }
   void resume(const ContainerRef& c) override { cgroup_of(c).freeze(false); }
   void update(const ContainerRef& c, const spec::Resources& resources) override {
-    Cgroup cgroup = cgroup_of(c);
-    apply_limits(cgroup, resources);
+    const Record record = record_of(c);
+    Cgroup cgroup(record.cgroup);
+    apply_limits(cgroup, SystemdUnit(record.unit), resources);
   }
   nlohmann::json stats(const ContainerRef& c) override { return cgroup_of(c).stats(); }
   std::vector<ProcessRow> processes(const ContainerRef& c) override;
@@ -86,7 +88,8 @@ class HostBackend : public Backend {
  private:
   static Record record_of(const ContainerRef& c);
   static Cgroup cgroup_of(const ContainerRef& c) { return Cgroup(record_of(c).cgroup); }
-  Child make_init(const CreateArgs& args, Record& record, Cgroup& cgroup);
+  static void start_unit(const CreateArgs& args, Record& record, SystemdUnit& unit, Cgroup& cgroup);
+  Child make_init(const CreateArgs& args, Record& record, SystemdUnit& unit, Cgroup& cgroup);
 
   InitProgram init_program_;
 };
@@ -97,6 +100,19 @@ Record HostBackend::record_of(const ContainerRef& c) {
   return record;
 }
 
+void HostBackend::start_unit(const CreateArgs& args, Record& record, SystemdUnit& unit, Cgroup& cgroup) {
+  try {
+    unit.start(*args.config, args.container.id, cgroup);
+  } catch (const Error& e) {
+    // Another's: there is nothing of ours to undo.
+    if (e.kind() == ErrorKind::kExists) record.unit = record.cgroup = "";
+    record.save(args.container.folder);
+    throw;
+  }
+  record.cgroup = cgroup.path();
+  record.save(args.container.folder);
+}
+
 pid_t HostBackend::create(const CreateArgs& args) {
   check_for_host(*args.config);
   const std::string asked = args.config->linux_ ? args.config->linux_->cgroups_path : "";
@@ -104,13 +120,16 @@ pid_t HostBackend::create(const CreateArgs& args) {
   refuse_foreign_cgroup(cgroup);  // before remove() could take its processes for ours
   Record record;
   record.cgroup = cgroup.path();
+  if (args.systemd_cgroup) record.unit = unit_name(asked, args.container.id).unit;
   record.bundle = args.bundle;
   record.no_new_keyring = args.no_new_keyring;
   record.save(args.container.folder);
   Child init;
   try {
+    SystemdUnit unit(record.unit);
+    if (!record.unit.empty()) start_unit(args, record, unit, cgroup);
     cgroup.create();
-    init = make_init(args, record, cgroup);
+    init = make_init(args, record, unit, cgroup);
     return init.pid;
   } catch (...) {
     try {
@@ -122,7 +141,7 @@ pid_t HostBackend::create(const CreateArgs& args) {
   }
 }
 
-Child HostBackend::make_init(const CreateArgs& args, Record& record, Cgroup& cgroup) {
+Child HostBackend::make_init(const CreateArgs& args, Record& record, SystemdUnit& unit, Cgroup& cgroup) {
   UniqueFd gate = listen_at(open_folder(args.container).get(), kGate, SOCK_SEQPACKET);
   CreateRequest request;
   request.id = args.container.id;
@@ -138,9 +157,10 @@ Child HostBackend::make_init(const CreateArgs& args, Record& record, Cgroup& cgr
     record.pid = pid;
     record.start = process_start_time(pid);
     record.save(args.container.folder);
+    unit.release();
     // Only now: husk-init's helper stages are not the container's to pay for.
     if (args.config->linux_ && args.config->linux_->resources)
-      apply_limits(cgroup, *args.config->linux_->resources);
+      apply_limits(cgroup, unit, *args.config->linux_->resources);
     if (args.on_runtime_created) args.on_runtime_created(pid);
   };
   InitProcess process = InitProcess::create(init_program_, request, stdio_fds(args.stdio));
@@ -219,11 +239,13 @@ void HostBackend::remove(const ContainerRef& c) {
   if (!Record::load(c.folder, record)) return;
   const UniqueFd init = record.open();
   send_signal(init, SIGKILL);
+  if (record.cgroup.empty()) return;
   Cgroup cgroup(record.cgroup);
   // Also what outlived an init without a pid namespace of its own.
   cgroup.kill_all(SIGKILL);
   if (init && !wait_pidfd(init.get(), deadline::kProcessEnd))
     throw Error(ErrorKind::kTimeout, "process " + std::to_string(record.pid) + " does not end after SIGKILL");
+  SystemdUnit(record.unit).stop();
   cgroup.remove(deadline::kCgroupRemove);
 }
 

@@ -16,9 +16,10 @@ void refuse_foreign_cgroup(const Cgroup& cgroup) {
     throw Error(ErrorKind::kInvalid, "container's cgroup unexpectedly frozen: " + printable(cgroup.path()));
 }
 
-void apply_limits(Cgroup& cgroup, const spec::Resources& resources) {
-  for (const std::string& warning : cgroup.apply(resources)) spdlog::warn("{}", warning);
-  for (const std::string& warning : cgroup.apply_container_devices(resources.devices))
+void apply_limits(Cgroup& cgroup, const SystemdUnit& unit, const spec::Resources& wanted) {
+  unit.apply(cgroup, with_default_devices(wanted));
+  for (const std::string& warning : cgroup.apply(wanted)) spdlog::warn("{}", warning);
+  for (const std::string& warning : cgroup.apply_container_devices(wanted.devices))
     spdlog::warn("{}", warning);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "libcontainer/linux/cgroups.h"
+#include "libcontainer/linux/systemd_unit.h"
 #include "spec/config.h"
 
 namespace husk::host {
@@ -10,7 +11,8 @@ namespace husk::host {
 // start).
 void refuse_foreign_cgroup(const Cgroup& cgroup);
 
-// Limits and device rules; what this kernel has no means for becomes a warning in the log.
-void apply_limits(Cgroup& cgroup, const spec::Resources& resources);
+// Limits and device rules, through the unit and in the cgroup itself; what this kernel has no means for
+// becomes a warning in the log.
+void apply_limits(Cgroup& cgroup, const SystemdUnit& unit, const spec::Resources& resources);
 
 }  // namespace husk::host

@@ -14,11 +14,8 @@ constexpr const char* kFile = "host.json";
 }  // namespace
 
 void Record::save(const std::string& folder) const {
-  const nlohmann::json json = {{"cgroup", cgroup},
-                               {"bundle", bundle},
-                               {"pid", pid},
-                               {"start", start},
-                               {"no_new_keyring", no_new_keyring}};
+  const nlohmann::json json = {{"cgroup", cgroup}, {"unit", unit},   {"bundle", bundle},
+                               {"pid", pid},       {"start", start}, {"no_new_keyring", no_new_keyring}};
   write_file_atomic(path_join(folder, kFile), json.dump());
 }
 
@@ -28,6 +25,7 @@ bool Record::load(const std::string& folder, Record& out) {
   const auto json = nlohmann::json::parse(read_file(path), nullptr, false);
   if (!json.is_object()) throw Error(ErrorKind::kInternal, path + ": not JSON");
   out.cgroup = json.value("cgroup", "");
+  out.unit = json.value("unit", "");
   out.bundle = json.value("bundle", "");
   out.pid = json.value("pid", 0);
   out.start = json.value("start", 0ULL);

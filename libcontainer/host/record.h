@@ -10,6 +10,7 @@ namespace husk::host {
 
 struct Record {
   std::string cgroup;            // path for Cgroup; empty: none was made
+  std::string unit;              // of systemd's, that holds the cgroup; empty: none
   std::string bundle;            // absolute
   pid_t pid = 0;                 // the init; 0: there was none yet
   unsigned long long start = 0;  // process_start_time(pid)

@@ -56,6 +56,10 @@ std::string Cgroup::v2_folder() const {
   return h ? h->folder : "";
 }
 
+bool Cgroup::v2_only() const {
+  return std::all_of(hierarchies_.begin(), hierarchies_.end(), [](const Hierarchy& h) { return h.v2; });
+}
+
 namespace {
 
 void make_folder(const std::string& folder) {

@@ -42,6 +42,8 @@ class Cgroup {
   // The v2 folder, or on pure v1 the memory controller's; empty when no hierarchy is there. For v2 births see
   // CreateRequest::cgroup.
   std::string v2_folder() const;
+  // No v1 hierarchy is mounted: limits are in v2's terms.
+  bool v2_only() const;
 
   // mkdir in every hierarchy, enabling controllers on the way down (v2). Returns quietly where it exists.
   void create();
@@ -55,6 +57,9 @@ class Cgroup {
   // …); a limit whose controller or file is missing is named in the returned warnings, everything else that
   // fails throws. Absent limits stay as they are. `devices` is not looked at: see apply_devices.
   std::vector<std::string> apply(const spec::Resources& resources);
+  // What apply() refuses because of the group's state (memory.checkBeforeUpdate): for who changes a limit in
+  // another way before. Throws kInvalid.
+  void check_update(const spec::Resources& resources) const;
   // Device rules, the last one that matches wins, what none matches is denied; no rules: nothing is changed.
   // v1's devices.allow/deny, v2's eBPF program (replacing those that are attached). Throws kUnsupported where
   // the kernel has neither, or where v1 cannot express a rule (a denied device within an allowed range).
@@ -95,9 +100,21 @@ class Cgroup {
 // The devices any container may use (runtime-spec, config-linux.md, "Default Devices", and what runc allows
 // beside them): mknod of everything, null, zero, full, random, urandom, tty, console, ptmx, pts/*, net/tun.
 std::vector<spec::DeviceCgroup> default_device_rules();
+// With the default rules behind the config's, where there are any: the last rule that matches counts.
+spec::Resources with_default_devices(spec::Resources resources);
 // Makes ready what Cgroup::apply_devices() needs for these rules on v2: the kernel has verified their
 // program.
 void prepare_devices(const std::vector<spec::DeviceCgroup>& rules);
+
+// The unit that systemd's driver makes a container's cgroup with.
+struct UnitName {
+  std::string
+      slice;         // that it is in, "system.slice"; without one in the path: user.slice for who is not root
+  std::string unit;  // "husk-ID.scope", or a slice of its own
+  bool is_slice() const { return unit.ends_with(".slice"); }
+};
+// From config.linux.cgroupsPath, "slice:prefix:name". Throws kInvalid.
+UnitName unit_name(const std::string& cgroups_path, const std::string& id);
 
 // config.linux.cgroupsPath → the path for Cgroup. systemd: "slice:prefix:name" becomes
 // "/slice/prefix-name.scope" with the slice expanded (a-b.slice → /a.slice/a-b.slice). Empty cgroupsPath:

@@ -360,16 +360,21 @@ void prepare_devices(const std::vector<spec::DeviceCgroup>& rules) {
 }
 
 std::vector<std::string> Cgroup::apply_container_devices(std::vector<spec::DeviceCgroup> rules) {
-  if (rules.empty()) return {};
-  // The last rule that matches counts.
-  for (spec::DeviceCgroup& rule : default_device_rules()) rules.push_back(std::move(rule));
+  spec::Resources all;
+  all.devices = std::move(rules);
   try {
-    apply_devices(rules);
+    apply_devices(with_default_devices(std::move(all)).devices);
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::kUnsupported && e.errnum() != ENOSYS && e.errnum() != EOPNOTSUPP) throw;
     return {std::string("device rules are not enforced: ") + e.what()};
   }
   return {};
+}
+
+spec::Resources with_default_devices(spec::Resources resources) {
+  if (resources.devices.empty()) return resources;
+  for (spec::DeviceCgroup& rule : default_device_rules()) resources.devices.push_back(std::move(rule));
+  return resources;
 }
 
 std::vector<spec::DeviceCgroup> default_device_rules() {

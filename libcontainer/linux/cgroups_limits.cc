@@ -59,6 +59,13 @@ void limit_unified(const CgroupHierarchy* h, const std::map<std::string, std::st
 
 }  // namespace
 
+void Cgroup::check_update(const spec::Resources& resources) const {
+  if (!resources.memory) return;
+  std::vector<std::string> warnings;
+  Controls c(find("memory"), "memory", warnings);
+  cgroup::check_memory_usage(c, c.v2() ? "memory.current" : "memory.usage_in_bytes", *resources.memory);
+}
+
 std::vector<std::string> Cgroup::apply(const spec::Resources& r) {
   std::vector<std::string> warnings;
   auto controls = [&](const char* name) { return Controls(find(name), name, warnings); };

@@ -1,4 +1,6 @@
 // Which hierarchies there are, and where in them a container belongs.
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 
@@ -113,7 +115,7 @@ std::string expand_slice(const std::string& slice, const std::string& path) {
   return out + "/" + slice;
 }
 
-std::string systemd_path(const std::string& path) {
+UnitName parse_unit_name(const std::string& path) {
   size_t first = path.find(':');
   size_t second = first == path.npos ? path.npos : path.find(':', first + 1);
   if (second == path.npos || path.find(':', second + 1) != path.npos)
@@ -123,25 +125,38 @@ std::string systemd_path(const std::string& path) {
   std::string name = path.substr(second + 1);
   if (name.empty() || name.find('/') != name.npos || prefix.find('/') != prefix.npos)
     invalid(path, "the unit's name is empty or has a slash");
+  if (slice.empty()) slice = geteuid() == 0 ? "system.slice" : "user.slice";
   std::string unit = name.ends_with(".slice") ? name : (prefix.empty() ? "" : prefix + "-") + name + ".scope";
-  return expand_slice(slice.empty() ? "system.slice" : slice, path) + "/" + unit;
+  return {slice, unit};
 }
 
-}  // namespace
-
-std::string cgroup_path(const std::string& cgroups_path, const std::string& id, bool systemd) {
+// cgroupsPath, or what stands for an empty one.
+std::string asked_path(const std::string& cgroups_path, const std::string& id, bool systemd) {
   std::string path = cgroups_path;
   if (path.empty()) {
     if (id.empty() || id.find('/') != id.npos || id == "." || id == "..")
       throw Error(ErrorKind::kInvalid, "\"" + printable(id) + "\" cannot name a cgroup");
-    path = systemd ? "system.slice:husk:" + id : "/husk/" + id;
+    path = systemd ? ":husk:" + id : "/husk/" + id;
   }
   for (std::string_view part : cgroup::split(path, '/'))
     if (part == "..") invalid(path, "\"..\" is not allowed");
   for (char c : path)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
       invalid(path, "control characters are not allowed");
-  return clean_path(systemd ? systemd_path(path) : "/" + path);
+  return path;
+}
+
+}  // namespace
+
+UnitName unit_name(const std::string& cgroups_path, const std::string& id) {
+  return parse_unit_name(asked_path(cgroups_path, id, true));
+}
+
+std::string cgroup_path(const std::string& cgroups_path, const std::string& id, bool systemd) {
+  const std::string path = asked_path(cgroups_path, id, systemd);
+  if (!systemd) return clean_path("/" + path);
+  const UnitName name = parse_unit_name(path);
+  return clean_path(expand_slice(name.slice, path) + "/" + name.unit);
 }
 
 }  // namespace husk

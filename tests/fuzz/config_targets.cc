@@ -12,6 +12,7 @@
 #include "libcontainer/linux/cgroups.h"
 #include "libcontainer/linux/mounts.h"
 #include "libcontainer/linux/seccomp.h"
+#include "libcontainer/linux/systemd_property.h"
 #include "libcontainer/linux/text.h"
 #include "libcontainer/linux/user.h"
 #include "spec/codec.h"
@@ -35,6 +36,11 @@ void use(spec::Config config) {
   const std::string& asked = config.linux_ ? config.linux_->cgroups_path : "";
   for (const bool systemd : {false, true})
     allowed_to_fail([&] { require(!cgroup_path(asked, "id", systemd).empty(), "a container has a cgroup"); });
+  for (const bool v2 : {false, true})
+    allowed_to_fail([&] {
+      unit_frame(unit_name(asked, "id"), "id", config.annotations, v2);
+      if (config.linux_ && config.linux_->resources) unit_limits(*config.linux_->resources, v2);
+    });
   for (const spec::Mount& mount : config.mounts) allowed_to_fail([&] { parse_mount_options(mount); });
   if (config.linux_ && config.linux_->seccomp)
     allowed_to_fail([&] {

@@ -28,11 +28,9 @@ ProcessId process_from(const nlohmann::json& json, const char* name) {
 }  // namespace
 
 void Undo::save(const std::string& folder) const {
-  nlohmann::json json = {{"cgroup", cgroup},
-                         {"netns", netns},
-                         {"sandbox_folder", sandbox_folder},
-                         {"made_vm", made_vm},
-                         {"sandbox", to_json(sandbox)},
+  nlohmann::json json = {{"cgroup", cgroup},     {"unit", unit},
+                         {"netns", netns},       {"sandbox_folder", sandbox_folder},
+                         {"made_vm", made_vm},   {"sandbox", to_json(sandbox)},
                          {"shim", to_json(shim)}};
   write_file_atomic(path_join(folder, kFile), json.dump());
 }
@@ -48,6 +46,7 @@ bool Undo::load(const std::string& folder, Undo& out) {
   auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) throw Error(ErrorKind::kInternal, path + ": not JSON");
   out.cgroup = json.value("cgroup", "");
+  out.unit = json.value("unit", "");
   out.netns = json.value("netns", "");
   out.sandbox_folder = json.value("sandbox_folder", "");
   out.made_vm = json.value("made_vm", false);

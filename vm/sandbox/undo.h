@@ -18,7 +18,8 @@ struct ProcessId {
 };
 
 struct Undo {
-  std::string cgroup;          // path as for class Cgroup
+  std::string cgroup;          // path as for class Cgroup; empty: it is not ours
+  std::string unit;            // of systemd's, that holds the cgroup; empty: none
   std::string netns;           // path of a network namespace that is not ours and may hold our qdiscs
   std::string sandbox_folder;  // of the sandbox that it is in
   bool made_vm = false;        // its cgroup holds the VM's processes, from the beginning

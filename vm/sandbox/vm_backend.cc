@@ -16,6 +16,7 @@
 #include "libcontainer/base/process.h"
 #include "libcontainer/base/trace.h"
 #include "libcontainer/linux/cgroups.h"
+#include "libcontainer/linux/systemd_unit.h"
 #include "spec/codec.h"
 #include "vm/net/network.h"
 #include "vm/sandbox/control.h"
@@ -95,7 +96,8 @@ void refuse_preserved(const std::vector<int>& fds) {
 }
 
 // A controller that the host lacks is none to warn about: the limit holds in the guest.
-void apply_host_limits(Cgroup& cgroup, const spec::Resources& limits) {
+void apply_host_limits(Cgroup& cgroup, const std::string& unit, const spec::Resources& limits) {
+  SystemdUnit(unit).apply(cgroup, with_default_devices(limits));
   for (const std::string& warning : cgroup.apply(limits)) spdlog::debug("{}", warning);
   for (const std::string& warning : cgroup.apply_container_devices(limits.devices))
     spdlog::debug("{}", warning);
@@ -222,12 +224,12 @@ VmBackend::Seat VmBackend::take_seat(const CreateArgs& args, Cgroup& cgroup, Und
     if (place.control) {
       UniqueFd connection = dup_fd(place.control.get());
       if (!join(args, std::move(place.control), role.is_sandbox, undo)) continue;
-      apply_host_limits(cgroup, host_resources(*args.config, nullptr));
+      apply_host_limits(cgroup, undo.unit, host_resources(*args.config, nullptr));
       return {std::move(connection), false};
     }
     Seat seat{{}, true};
     const Size size = vm_size(*args.config, o_.options);
-    apply_host_limits(cgroup, host_resources(*args.config, &size));
+    apply_host_limits(cgroup, undo.unit, host_resources(*args.config, &size));
     undo.made_vm = true;
     undo.sandbox = identify(spawn_sandbox(args, cgroup, size, place, seat.connection).pid);
     undo.save(args.container.folder);
@@ -297,6 +299,19 @@ void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, i
   tell(connection, body, fds, deadline::kCreateReply);
 }
 
+void start_unit(const Backend::CreateArgs& args, SystemdUnit& unit, Cgroup& cgroup, Undo& undo) {
+  try {
+    unit.start(*args.config, args.container.id, cgroup);
+  } catch (const Error& e) {
+    // Another's: there is nothing of ours to undo.
+    if (e.kind() == ErrorKind::kExists) undo.unit = undo.cgroup = "";
+    undo.save(args.container.folder);
+    throw;
+  }
+  undo.cgroup = cgroup.path();
+  undo.save(args.container.folder);
+}
+
 pid_t VmBackend::create(const CreateArgs& args) {
   refuse_preserved(args.preserve_fds);
   refuse_host_namespaces(*args.config);
@@ -304,6 +319,7 @@ pid_t VmBackend::create(const CreateArgs& args) {
 
   Undo undo;
   undo.cgroup = cgroup_path(linux_config.cgroups_path, args.container.id, args.systemd_cgroup);
+  if (args.systemd_cgroup) undo.unit = unit_name(linux_config.cgroups_path, args.container.id).unit;
   undo.netns = linux_config.find_namespace(spec::NamespaceType::kNetwork)->path;
   if (pid_of_namespace_path(undo.netns)) undo.netns.clear();  // ends with its processes
   undo.save(args.container.folder);
@@ -313,6 +329,8 @@ pid_t VmBackend::create(const CreateArgs& args) {
   try {
     UniqueFd netns = open_network_namespace(*args.config);
     Cgroup cgroup(undo.cgroup);
+    SystemdUnit unit(undo.unit);
+    if (!undo.unit.empty()) start_unit(args, unit, cgroup, undo);
     {
       trace::Span span("sandbox");
       seat = take_seat(args, cgroup, undo);
@@ -326,10 +344,11 @@ pid_t VmBackend::create(const CreateArgs& args) {
     undo.save(args.container.folder);
     wait_for_shim(shim_socket.get());
     shim_span.end();
+    unit.release();
     if (args.on_runtime_created) args.on_runtime_created(shim.pid);
     ask_create(args, seat.connection.get(), shim.pid, shim_socket.get());
     if (seat.made_vm && linux_config.resources)
-      apply_host_limits(cgroup, host_resources_at_gate(*linux_config.resources));
+      apply_host_limits(cgroup, undo.unit, host_resources_at_gate(*linux_config.resources));
     return shim.pid;
   } catch (...) {
     seat.connection.reset();
@@ -405,8 +424,8 @@ void VmBackend::update(const ContainerRef& c, const spec::Resources& resources) 
     spec::Resources at_once;
     if (resources.cpu) at_once.cpu = host_cpu(*resources.cpu);
     if (undo.made_vm) at_once.block_io = resources.block_io;
-    apply_host_limits(cgroup, at_once);
-    if (undo.made_vm) apply_host_limits(cgroup, host_resources_at_gate(resources));
+    apply_host_limits(cgroup, undo.unit, at_once);
+    if (undo.made_vm) apply_host_limits(cgroup, undo.unit, host_resources_at_gate(resources));
   }
   Json reply = ask(c, {{"op", "update"}, {"resources", spec::encode_resources(guest_resources(resources))}},
                    deadline::kControlReply);
@@ -473,9 +492,12 @@ void VmBackend::remove(const ContainerRef& c) {
   if (!Undo::load(c.folder, undo)) return;
   const bool vm_ended = leave_sandbox(c, undo);
   kill_process(undo.shim);
-  Cgroup cgroup(undo.cgroup);
-  cgroup.kill_all(SIGKILL);  // what a killed husk-sandbox may have left for a moment
-  cgroup.remove(deadline::kCgroupRemove);
+  if (!undo.cgroup.empty()) {
+    Cgroup cgroup(undo.cgroup);
+    cgroup.kill_all(SIGKILL);  // what a killed husk-sandbox may have left for a moment
+    SystemdUnit(undo.unit).stop();
+    cgroup.remove(deadline::kCgroupRemove);
+  }
   if (!vm_ended) return;
   if (!undo.netns.empty() && path_exists(undo.netns)) unsplice_all(undo.netns);
   remove_sandbox_folder(undo.sandbox_folder);
