@@ -131,7 +131,7 @@ void Container::create_process(const std::string& process_id, const spec::Proces
   request.process = process;
   request.config = config_;
   request.target = init_->pid();
-  request.cgroup = cgroup_.v2_folder();
+  request.cgroup = cgroup_.birth_folder();
   request.no_new_keyring = no_new_keyring_;
   std::shared_ptr<Process> made;
   try {

@@ -33,6 +33,9 @@ class Cgroup {
   // The v2 folder, or on pure v1 the memory controller's; empty when no hierarchy is there. For v2 births see
   // CreateRequest::cgroup.
   std::string v2_folder() const;
+  // The v2 folder that a process can be put into: this one, or, where the container has split its own group
+  // (systemd inside), that of its oldest process.
+  std::string birth_folder() const;
   // No v1 hierarchy is mounted: limits are in v2's terms.
   bool v2_only() const;
 

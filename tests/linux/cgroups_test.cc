@@ -836,7 +836,9 @@ TEST_P(RealCgroup, JoiningASplitGroup) {
   group.add(one.pid());
   make_dirs(init);
   write_file(init + "/cgroup.procs", std::to_string(one.pid()));
+  EXPECT_EQ(group.birth_folder(), folder);
   write_file(folder + "/cgroup.subtree_control", controller);
+  EXPECT_EQ(group.birth_folder(), init);
   group.add(two.pid());
   EXPECT_NE(read_file(init + "/cgroup.procs").find(std::to_string(two.pid())), std::string::npos);
   group.kill_all(SIGKILL);
