@@ -152,11 +152,8 @@ void Cgroup::create() {
 }
 
 std::string Cgroup::birth_folder() const {
-  std::string folder = v2_folder();
-  std::string handed_on = cgroup::read_control(folder, "cgroup.subtree_control").value_or("");
-  if (cgroup::trim(handed_on).empty()) return folder;
-  std::string child = oldest_member_folder(folder);
-  return child.empty() ? folder : child;
+  std::string folder = v2_folder(), oldest = oldest_member_folder(folder);
+  return oldest.empty() ? folder : oldest;
 }
 
 void Cgroup::add(pid_t pid) {
