@@ -124,7 +124,7 @@ void Container::create_process(const std::string& process_id, const spec::Proces
   request.process = process;
   request.config = config_;
   request.target = init_->pid();
-  request.cgroup = path_join(cgroup_.v2_folder(), cgroup);
+  request.cgroup = cgroup.empty() ? cgroup_.birth_folder() : path_join(cgroup_.v2_folder(), cgroup);
   request.no_new_keyring = no_new_keyring_;
   std::shared_ptr<Process> made;
   try {

@@ -151,6 +151,11 @@ void Cgroup::create() {
   }
 }
 
+std::string Cgroup::birth_folder() const {
+  std::string folder = v2_folder(), oldest = oldest_member_folder(folder);
+  return oldest.empty() ? folder : oldest;
+}
+
 void Cgroup::add(pid_t pid) {
   add(pid, {});
 }

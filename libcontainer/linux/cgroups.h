@@ -42,6 +42,10 @@ class Cgroup {
   // The v2 folder, or on pure v1 the memory controller's; empty when no hierarchy is there. For v2 births see
   // CreateRequest::cgroup.
   std::string v2_folder() const;
+  // The v2 folder for one more process: that of the container's oldest. It is another than v2_folder() where
+  // the container has split its own group (systemd inside), which then takes no process, and must have none
+  // before.
+  std::string birth_folder() const;
   // No v1 hierarchy is mounted: limits are in v2's terms.
   bool v2_only() const;
 

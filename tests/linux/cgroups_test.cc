@@ -861,9 +861,12 @@ TEST_P(RealCgroup, JoiningASplitGroup) {
     GTEST_SKIP() << "v2 without a controller";
   }
   Sleeper one, two;
+  EXPECT_EQ(group.birth_folder(), folder);
   group.add(one.pid());
+  EXPECT_EQ(group.birth_folder(), folder);
   make_dirs(init);
   write_file(init + "/cgroup.procs", std::to_string(one.pid()));
+  EXPECT_EQ(group.birth_folder(), init);
   write_file(folder + "/cgroup.subtree_control", controller);
   group.add(two.pid());
   EXPECT_NE(read_file(init + "/cgroup.procs").find(std::to_string(two.pid())), std::string::npos);
