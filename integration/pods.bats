@@ -156,20 +156,30 @@ inode() { ok husk exec "$1" readlink "/proc/self/ns/$2" && echo "$out"; }
     ok husk exec "$ID-1" true
 }
 
+# The memory limit of a process's cgroup, in bytes; empty where no hierarchy has one.
+memory_limit_of() {
+    local path
+    path=$(sed -n 's/^[0-9]*:memory://p' "/proc/$1/cgroup")
+    cat "/sys/fs/cgroup/memory$path/memory.limit_in_bytes" 2>/dev/null && return
+    cat "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$1/cgroup")/memory.max" 2>/dev/null || true
+}
+
 @test "the container that made the VM ends: the others live on, in their own cgroups" {
     sleeper first
     edit '.linux.resources.memory.limit = 134217728'
     running "$ID-1"
     member second "$ID-1"
     running "$ID-2"
-    local vm
+    local vm limit
     vm=$(part husk-sandbox "$ID-1")
+    limit=$(memory_limit_of "$vm")
     ok husk kill "$ID-1" KILL
     wait_status "$ID-1" stopped
     ok husk delete "$ID-1"
     is "cgroups of the first" "$(tagged_cgroups "$ID-1")" ""
     alive "$vm"
     like "the VM's cgroup" "$(cat "/proc/$vm/cgroup")" "$ID-2"
+    is "the VM's memory limit" "$(memory_limit_of "$vm")" "$limit"
     ok husk exec "$ID-2" true
     # Its id is free, for a VM of its own.
     BUNDLE=$T/first running "$ID-1"

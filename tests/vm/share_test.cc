@@ -65,25 +65,26 @@ TEST_F(ShareTest, BindsFoldersAndFiles) {
 }
 
 TEST_F(ShareTest, AVolumeOfTwoContainersIsOneMount) {
-  EXPECT_EQ(in_child([&] {
-              auto share = start();
-              const std::string name = volume_name(folder / "data", {false, false});
-              const std::string path = Share::guest_path("c1", name);
-              require(path == Share::guest_path("c2", name), "one path for both");
-              require(name != volume_name(folder / "data/sub", {false, false}), "another folder is another one");
-              require(name != volume_name(folder / "data", {true, false}), "a read-only one is, too");
-              const std::string here = config.folder + path.substr(strlen(Share::kGuestRoot));
-              for (const char* container : {"c1", "c2", "c1"})
-                share->add(container, name, clone_for_share(folder / "data", {}));
-              require(read_file(here + "/file") == "hello", "its file");
-              share->remove("c1");
-              require(read_file(here + "/file") == "hello", "as long as somebody has it");
-              share->remove("c2");
-              require(!path_exists(here), "then it goes");
-              share->add("c3", name, clone_for_share(folder / "data", {}));
-              require(read_file(here + "/file") == "hello", "and may come again");
-            }),
-            "");
+  EXPECT_EQ(
+      in_child([&] {
+        auto share = start();
+        const std::string name = volume_name(folder / "data", {false, false});
+        const std::string path = Share::guest_path("c1", name);
+        require(path == Share::guest_path("c2", name), "one path for both");
+        require(name != volume_name(folder / "data/sub", {false, false}), "another folder is another one");
+        require(name != volume_name(folder / "data", {true, false}), "a read-only one is, too");
+        const std::string here = config.folder + path.substr(strlen(Share::kGuestRoot));
+        for (const char* container : {"c1", "c2", "c1"})
+          share->add(container, name, clone_for_share(folder / "data", {}));
+        require(read_file(here + "/file") == "hello", "its file");
+        share->remove("c1");
+        require(read_file(here + "/file") == "hello", "as long as somebody has it");
+        share->remove("c2");
+        require(!path_exists(here), "then it goes");
+        share->add("c3", name, clone_for_share(folder / "data", {}));
+        require(read_file(here + "/file") == "hello", "and may come again");
+      }),
+      "");
 }
 
 TEST_F(ShareTest, ReadOnlyIsSoAllTheWayDown) {

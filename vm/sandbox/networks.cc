@@ -60,19 +60,25 @@ void Networks::plug(Network& network, std::vector<Endpoint> endpoints,
 }
 
 void Networks::configure(const std::string& key) {
-  std::vector<AgentClient::Card> cards;
+  NetworkPtr network;
   {
     std::lock_guard lock(plug_mutex_);
     const auto found = networks_.find(key);
-    if (found == networks_.end() || found->second->followed) return;
-    for (const Card& card : found->second->cards)
+    if (found == networks_.end()) return;
+    network = found->second;
+  }
+  std::lock_guard configuring(network->configuring);
+  std::vector<AgentClient::Card> cards;
+  {
+    std::lock_guard lock(plug_mutex_);
+    if (network->followed || network->left) return;
+    for (const Card& card : network->cards)
       if (card.slot) cards.push_back({card.slot->port, card.interface, {}});
   }
   if (!cards.empty()) agent_.configure_network(key, cards);
   std::lock_guard lock(plug_mutex_);
-  const auto found = networks_.find(key);
-  if (stopped_ || found == networks_.end()) return;
-  found->second->followed = true;
+  if (stopped_ || network->left) return;
+  network->followed = true;
   if (!follower_.joinable()) follower_ = std::thread([this] { follow(); });
   wake();
 }

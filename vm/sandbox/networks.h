@@ -48,6 +48,7 @@ class Networks {
     std::string key;
     UniqueFd netns, monitor;
     std::vector<Card> cards;
+    std::mutex configuring;  // by one; a second container waits for it. Taken before the plug mutex
     bool followed = false, left = false;
     std::optional<Clock::time_point> first_news, last_news;  // that no update has followed yet
   };

@@ -436,7 +436,9 @@ void Sandbox::remove(const std::string& id) {
   }
   {
     std::lock_guard lock(mutex_);
-    processes.swap(containers_[id].processes);
+    auto found = containers_.find(id);
+    if (found == containers_.end()) return;  // another delete was faster
+    processes.swap(found->second.processes);
   }
   processes.clear();
   {
@@ -446,10 +448,11 @@ void Sandbox::remove(const std::string& id) {
   std::string network;
   {
     std::lock_guard lock(mutex_);
-    Container& container = containers_[id];
-    if (container.takes_all) end_asked_ = true;
-    network = container.network;
-    containers_.erase(id);
+    auto found = containers_.find(id);
+    if (found == containers_.end()) return;
+    if (found->second.takes_all) end_asked_ = true;
+    network = found->second.network;
+    containers_.erase(found);
     wake();
   }
   leave_network(network);

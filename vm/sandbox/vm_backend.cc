@@ -446,11 +446,22 @@ std::vector<pid_t> VmBackend::host_pids(const ContainerRef& c) {
   return ask(c, {{"op", "shims"}}, deadline::kControlReply).at("pids").get<std::vector<pid_t>>();
 }
 
-// husk-sandbox, QEMU and virtiofsd are in the cgroup of one container. When that goes they move to another's.
+// What bounds the VM as a whole; nothing where its maker had no limit.
+spec::Resources vm_memory_limit(const Cgroup& cgroup) {
+  constexpr uint64_t kUnlimited = 1ULL << 60;  // v1 says a number near 2^63
+  spec::Resources limits;
+  const auto bytes = cgroup.stats().at("memory").at("usage").value("limit", uint64_t{0});
+  if (bytes > 0 && bytes < kUnlimited) limits.memory.emplace().limit = static_cast<int64_t>(bytes);
+  return limits;
+}
+
+// husk-sandbox, QEMU and virtiofsd are in the cgroup of one container. When that goes they move to another's,
+// and their memory limit with them.
 void move_processes(const Cgroup& from, const std::string& heir_folder) {
   Undo heir;
   if (!Undo::load(heir_folder, heir)) throw Error(ErrorKind::kNotFound, heir_folder + " has gone");
   Cgroup to(heir.cgroup);
+  apply_host_limits(to, heir.unit, vm_memory_limit(from));
   for (pid_t pid : from.pids()) to.add(pid);
 }
 
