@@ -24,7 +24,7 @@ void in_namespace(int netns, const std::function<void()>& f) {
 // Under a name that nothing there has: in both namespaces there may be an eth0.
 std::string move_card(const std::string& name, int netns) {
   const unsigned index = if_nametoindex(name.c_str());
-  const std::string new_name = "huskcard" + std::to_string(index);
+  std::string new_name = "huskcard" + std::to_string(index);
   ifinfomsg header{};
   header.ifi_index = static_cast<int>(index);
   NetlinkMessage message(RTM_NEWLINK, 0, header);

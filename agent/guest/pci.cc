@@ -93,7 +93,8 @@ std::string card_in_port(const std::string& port) {
     if (!is_pci_address(device)) continue;
     for (const std::string& name : entries(path_join(folder, device)))
       if (name.starts_with("virtio"))
-        for (std::string& card : entries(path_join(folder, device + "/" + name + "/net"))) return card;
+        for (std::string& card : entries(path_join(folder, path_join(device, path_join(name, "net")))))
+          return card;
   }
   return "";
 }

@@ -60,7 +60,7 @@ void Reaper::run() {
   }
 }
 
-bool Reaper::reap(pid_t pid, std::function<void(ExitStatus)> on_exit) {
+bool Reaper::reap(pid_t pid, const std::function<void(ExitStatus)>& on_exit) {
   siginfo_t info{};
   if (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) return false;
   if (on_exit)
@@ -84,7 +84,7 @@ void Reaper::reap_orphans() {
       on_exit = std::move(it->second);
       watched_.erase(it);
     }
-    if (!reap(info.si_pid, std::move(on_exit))) return;
+    if (!reap(info.si_pid, on_exit)) return;
   }
 }
 

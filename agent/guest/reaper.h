@@ -41,7 +41,7 @@ class Reaper {
   void run();
   void reap_watched();
   void reap_orphans();
-  bool reap(pid_t pid, std::function<void(ExitStatus)> on_exit);
+  bool reap(pid_t pid, const std::function<void(ExitStatus)>& on_exit);
   void wake();
 
   std::mutex mutex_;

@@ -102,8 +102,8 @@ void pass_on(const signalfd_siginfo& info) {
 int take_memory(size_t mib) {
   char go;
   if (recv(kShimSocketFd, &go, sizeof go, 0) != sizeof go) return 1;
-  mmap(nullptr, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  return 0;
+  return mmap(nullptr, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
+              0) == MAP_FAILED;
 }
 
 }  // namespace

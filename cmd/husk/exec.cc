@@ -30,7 +30,7 @@ Args parse(ExecFlags& f, const Args& args) {
       .list("--cgroup", f.cgroups, "[CONTROLLER[,...]:]PATH of a cgroup below the container's")
       .flag("--ignore-paused", f.ignore_paused, "exec in a paused container, too");
   f.process.add_to(flags);
-  const Args words = flags.parse(args);
+  Args words = flags.parse(args);
   check_words("exec", words, 1, SIZE_MAX);
   if (words.size() < 2 && f.process_file.empty())
     throw Error(ErrorKind::kInvalid, "exec: no command given (process args cannot be empty)");

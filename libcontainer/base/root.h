@@ -21,9 +21,10 @@ class Root {
   // Opens path below the root; symlinks are followed inside it. flags as open(2) (O_PATH, O_CREAT, …).
   UniqueFd open(const std::string& path, int flags, mode_t mode = 0) const;
   bool exists(const std::string& path) const;
-  // mkdir -p below the root, symlinks followed inside it. Returns the folder, O_PATH.
+  // mkdir -p below the root, symlinks followed inside it, also those to nothing yet. Returns the folder,
+  // O_PATH.
   UniqueFd make_dirs(const std::string& path, mode_t mode = 0755) const;
-  // Makes the missing parents and an empty file where there is nothing yet. Returns it, O_PATH.
+  // Makes the missing parents and an empty file where there is nothing yet, the same way. Returns it, O_PATH.
   UniqueFd make_file(const std::string& path, mode_t mode = 0644) const;
 
  private:

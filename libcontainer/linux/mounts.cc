@@ -163,9 +163,11 @@ void apply_foreign_sysfs(const Root& root, spec::Mount mount) {
   apply_bind_mount(root, "/sys", mount, parse_mount_options(mount));
 }
 
-void apply_mount(const Root& root, const spec::Mount& mount, const MountContext& context) {
-  with_context("mounting " + printable(mount.destination), [&] {
-    MountOptions o = parse_mount_options(mount);
+void apply_mount(const Root& root, const spec::Mount& wanted, const MountContext& context) {
+  with_context("mounting " + printable(wanted.destination), [&] {
+    MountOptions o = parse_mount_options(wanted);
+    spec::Mount mount = wanted;
+    mount.destination = clean_path(mount.destination);  // ".." as engines mean it, not of a symlink's target
     if (o.bind) {
       apply_bind_mount(root, mount.source, mount, o);
     } else if (mount.type == "sysfs" && context.foreign_network) {
@@ -185,7 +187,8 @@ void seal_mounts(const Root& root, const std::vector<spec::Mount>& mounts) {
     MountOptions o = parse_mount_options(mount);
     if (o.bind || !(o.flags & MS_RDONLY)) continue;
     with_context("making " + printable(mount.destination) + " read-only", [&] {
-      set_mount_attributes(root.open(mount.destination, O_PATH).get(), MOUNT_ATTR_RDONLY, 0, 0, false);
+      set_mount_attributes(root.open(clean_path(mount.destination), O_PATH).get(), MOUNT_ATTR_RDONLY, 0, 0,
+                           false);
     });
   }
 }

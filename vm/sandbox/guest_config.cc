@@ -121,10 +121,12 @@ void make_mount_points(const spec::Config& config, const std::string& rootfs) {
     covered.push_back(destination);
     if (below || root.exists(destination)) continue;
     struct stat st {};
-    if (is_bind(mount) && stat(mount.source.c_str(), &st) == 0 && !S_ISDIR(st.st_mode))
-      root.make_file(destination);
-    else
-      root.make_dirs(destination);
+    with_context("mounting " + printable(destination), [&] {
+      if (is_bind(mount) && stat(mount.source.c_str(), &st) == 0 && !S_ISDIR(st.st_mode))
+        root.make_file(destination);
+      else
+        root.make_dirs(destination);
+    });
   }
 }
 
