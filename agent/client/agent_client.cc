@@ -16,9 +16,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kEntropy = 64;         // bytes that the guest's pool gets
-constexpr int kMaxListed = 65536;       // processes, containers, warnings: the guest is not trusted
-constexpr size_t kMaxText = 64u << 10;  // of one string from the guest
+constexpr size_t kEntropy = 64;                          // bytes that the guest's pool gets
+constexpr int kMaxListed = 65536;                        // processes, containers: the guest is not trusted
+constexpr size_t kMaxWarnings = 64, kMaxWarning = 1024;  // all of them go in one message to husk
+constexpr size_t kMaxText = 64u << 10;                   // of one string from the guest
 
 std::string dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -30,6 +31,16 @@ std::string text(const std::string& from_guest) {
 
 void check_count(int count) {
   if (count > kMaxListed) throw Error(ErrorKind::kInvalid, "the guest's list is too long");
+}
+
+template <typename Reply>
+std::vector<std::string> warnings_of(const Reply& reply) {
+  std::vector<std::string> warnings;
+  for (const std::string& warning : reply.warnings()) {
+    if (warnings.size() == kMaxWarnings) break;
+    warnings.push_back(printable(warning, kMaxWarning));
+  }
+  return warnings;
 }
 
 // From the guest's clock to the host's. Between sending and receiving lie two moments of the guest's; that
@@ -123,15 +134,15 @@ void AgentClient::unplug_card(const std::string& port) {
   impl_->call(&agent::Agent::Stub::UnplugCard, request, "guest: letting go of a network card");
 }
 
-void AgentClient::create_container(const std::string& id, const spec::Config& config,
-                                   const CreateOptions& options) {
+std::vector<std::string> AgentClient::create_container(const std::string& id, const spec::Config& config,
+                                                       const CreateOptions& options) {
   agent::CreateContainerRequest request;
   request.set_container_id(id);
   request.set_config_json(dump(spec::encode_config(config)));
   request.set_bundle(options.bundle);
   request.set_no_pivot(options.no_pivot);
   request.set_no_new_keyring(options.no_new_keyring);
-  impl_->call(&agent::Agent::Stub::CreateContainer, request, "", deadline::kAgentCreate);
+  return warnings_of(impl_->call(&agent::Agent::Stub::CreateContainer, request, "", deadline::kAgentCreate));
 }
 
 void AgentClient::create_process(const std::string& id, const std::string& process_id,
@@ -185,11 +196,7 @@ std::vector<std::string> AgentClient::update(const std::string& id, const spec::
   agent::UpdateContainerRequest request;
   request.set_container_id(id);
   request.set_resources_json(dump(spec::encode_resources(resources)));
-  agent::UpdateContainerReply reply = impl_->call(&agent::Agent::Stub::UpdateContainer, request, "");
-  check_count(reply.warnings_size());
-  std::vector<std::string> warnings;
-  for (const std::string& warning : reply.warnings()) warnings.push_back(text(warning));
-  return warnings;
+  return warnings_of(impl_->call(&agent::Agent::Stub::UpdateContainer, request, ""));
 }
 
 nlohmann::json AgentClient::stats(const std::string& id) {

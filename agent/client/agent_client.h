@@ -84,7 +84,9 @@ class AgentClient {
     std::string bundle;
     bool no_pivot = false, no_new_keyring = false;
   };
-  void create_container(const std::string& id, const spec::Config& config, const CreateOptions& options);
+  // Returns the guest's warnings: what its kernel cannot honour.
+  std::vector<std::string> create_container(const std::string& id, const spec::Config& config,
+                                            const CreateOptions& options);
   // cgroup: a path below the container's own, or empty.
   void create_process(const std::string& id, const std::string& process_id, const spec::Process& process,
                       const std::string& cgroup);

@@ -4,6 +4,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "agent/guest/guest_config.h"
 #include "agent/guest/log.h"
 #include "libcontainer/base/deadlines.h"
@@ -52,7 +55,7 @@ Container::Container(Reaper& reaper, InitProgram& init_program, ContainerOptions
       cgroup_(guest_cgroup_path(config_, id_)) {}
 
 std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_program,
-                                             ContainerOptions options) {
+                                             ContainerOptions options, std::vector<std::string>& warnings) {
   CreateRequest request;
   request.id = options.id;
   request.bundle = options.bundle;
@@ -63,12 +66,17 @@ std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_p
   request.rootfs = container->config_.root->path;
   try {
     trace::Span cgroup("cgroup");
-    container->set_up_cgroup();
+    container->cgroup_.create();
+    const auto& linux_ = container->config_.linux_;
+    if (linux_ && linux_->resources) warnings = container->limit(*linux_->resources);
     cgroup.end();
     request.cgroup = container->cgroup_.v2_folder();
-    container->init_ = Process::create(
-        reaper, "", container->config_.process->terminal,
-        [&](const StdioFds& stdio) { return InitProcess::create(init_program, request, stdio); });
+    container->init_ =
+        Process::create(reaper, "", container->config_.process->terminal, [&](const StdioFds& stdio) {
+          InitProcess made = InitProcess::create(init_program, request, stdio);
+          std::ranges::move(made.take_warnings(), std::back_inserter(warnings));
+          return made;
+        });
   } catch (...) {
     try {
       container->cgroup_.remove(deadline::kCgroupRemove);
@@ -80,13 +88,10 @@ std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_p
   return container;
 }
 
-void Container::set_up_cgroup() {
-  cgroup_.create();
-  if (!config_.linux_ || !config_.linux_->resources) return;
-  const spec::Resources& resources = *config_.linux_->resources;
-  for (const std::string& warning : cgroup_.apply(resources)) log_warning(id_ + ": " + warning);
-  for (const std::string& warning : cgroup_.apply_container_devices(resources.devices))
-    log_warning(id_ + ": " + warning);
+std::vector<std::string> Container::limit(const spec::Resources& resources) {
+  std::vector<std::string> warnings = cgroup_.apply(resources);
+  std::ranges::move(cgroup_.apply_container_devices(resources.devices), std::back_inserter(warnings));
+  return warnings;
 }
 
 Status Container::status() const {
@@ -129,7 +134,9 @@ void Container::create_process(const std::string& process_id, const spec::Proces
   std::shared_ptr<Process> made;
   try {
     made = Process::create(reaper_, process_id, process.terminal, [&](const StdioFds& stdio) {
-      return InitProcess::exec(init_program_, request, stdio);
+      InitProcess made = InitProcess::exec(init_program_, request, stdio);
+      for (const std::string& warning : made.take_warnings()) log_warning(id_ + ": " + warning);
+      return made;
     });
   } catch (...) {
     std::lock_guard lock(mutex_);
@@ -188,10 +195,7 @@ void Container::resume() {
 std::vector<std::string> Container::update(const spec::Resources& resources) {
   if (status() == Status::kStopped)
     throw Error(ErrorKind::kWrongState, "container not running: it is stopped");
-  std::vector<std::string> warnings = cgroup_.apply(resources);
-  for (std::string& warning : cgroup_.apply_container_devices(resources.devices))
-    warnings.push_back(std::move(warning));
-  return warnings;
+  return limit(resources);
 }
 
 Exit Container::finish(const Process& process, ExitStatus status) {

@@ -32,9 +32,10 @@ std::vector<spec::DeviceCgroup> container_device_rules(std::vector<spec::DeviceC
 
 class Container {
  public:
-  // Sets it up to the gate of start. On failure nothing is left.
+  // Sets it up to the gate of start. On failure nothing is left. warnings: what this kernel cannot honour is
+  // added.
   static std::shared_ptr<Container> create(Reaper& reaper, InitProgram& init_program,
-                                           ContainerOptions options);
+                                           ContainerOptions options, std::vector<std::string>& warnings);
 
   const std::string& id() const { return id_; }
   Status status() const;
@@ -64,7 +65,7 @@ class Container {
 
  private:
   Container(Reaper& reaper, InitProgram& init_program, ContainerOptions options);
-  void set_up_cgroup();
+  std::vector<std::string> limit(const spec::Resources& resources);
   void check_exec_allowed() const;
   void forget_collected();
 

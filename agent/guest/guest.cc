@@ -9,7 +9,7 @@
 
 namespace husk::guest {
 
-void Guest::create_container(ContainerOptions options) {
+std::vector<std::string> Guest::create_container(ContainerOptions options) {
   options.held = localize_config(
       options.config, [this](const std::string& id) { return container(id)->pid(); }, namespaces_, memories_,
       volumes_);
@@ -22,9 +22,11 @@ void Guest::create_container(ContainerOptions options) {
     containers_[id];  // the id is taken
   }
   try {
-    std::shared_ptr<Container> made = Container::create(reaper_, init_program_, std::move(options));
+    std::vector<std::string> warnings;
+    std::shared_ptr<Container> made = Container::create(reaper_, init_program_, std::move(options), warnings);
     std::lock_guard lock(mutex_);
     containers_[id] = std::move(made);
+    return warnings;
   } catch (...) {
     std::lock_guard lock(mutex_);
     containers_.erase(id);

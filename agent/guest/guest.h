@@ -20,7 +20,8 @@ class Guest {
  public:
   Guest(Reaper& reaper, InitProgram& init_program) : reaper_(reaper), init_program_(init_program) {}
 
-  void create_container(ContainerOptions options);
+  // Returns warnings: what this kernel cannot honour.
+  std::vector<std::string> create_container(ContainerOptions options);
   // Throws kNotFound.
   std::shared_ptr<Container> container(const std::string& id) const;
   std::vector<std::shared_ptr<Container>> containers() const;

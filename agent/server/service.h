@@ -23,7 +23,7 @@ class AgentService final : public agent::Agent::Service {
 
   // service_container.cc
   grpc::Status CreateContainer(grpc::ServerContext*, const agent::CreateContainerRequest*,
-                               agent::Empty*) override;
+                               agent::CreateContainerReply*) override;
   grpc::Status PauseContainer(grpc::ServerContext*, const agent::ContainerRef*, agent::Empty*) override;
   grpc::Status ResumeContainer(grpc::ServerContext*, const agent::ContainerRef*, agent::Empty*) override;
   grpc::Status UpdateContainer(grpc::ServerContext*, const agent::UpdateContainerRequest*,

@@ -6,7 +6,7 @@
 namespace husk {
 
 grpc::Status AgentService::CreateContainer(grpc::ServerContext*, const agent::CreateContainerRequest* request,
-                                           agent::Empty*) {
+                                           agent::CreateContainerReply* reply) {
   return at_border("CreateContainer", [&] {
     guest::ContainerOptions options;
     options.id = checked_id(request->container_id());
@@ -14,7 +14,8 @@ grpc::Status AgentService::CreateContainer(grpc::ServerContext*, const agent::Cr
     options.config = spec::decode_config(request->config_json());
     options.no_pivot = request->no_pivot();
     options.no_new_keyring = request->no_new_keyring();
-    guest_.create_container(std::move(options));
+    for (std::string& warning : guest_.create_container(std::move(options)))
+      reply->add_warnings(std::move(warning));
   });
 }
 

@@ -164,6 +164,7 @@ Child HostBackend::make_init(const CreateArgs& args, Record& record, SystemdUnit
     if (args.on_runtime_created) args.on_runtime_created(pid);
   };
   InitProcess process = InitProcess::create(init_program_, request, stdio_fds(args.stdio));
+  for (const std::string& warning : process.take_warnings()) spdlog::warn("{}", warning);
   Child child = process.take_child();
   try {
     if (args.stdio.terminal) args.stdio.on_console(process.take_console());
@@ -199,6 +200,7 @@ pid_t HostBackend::exec(const ExecArgs& args) {
   request.no_new_keyring = record.no_new_keyring;
   request.bundle = record.bundle;
   InitProcess process = InitProcess::exec(init_program_, request, stdio_fds(args.stdio));
+  for (const std::string& warning : process.take_warnings()) spdlog::warn("{}", warning);
   Child child = process.take_child();
   try {
     if (args.stdio.terminal) args.stdio.on_console(process.take_console());

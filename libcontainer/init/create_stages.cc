@@ -118,12 +118,6 @@ std::string state_text(const InitRequest& r, const char* status) {
   return spec::encode_state(state).dump();
 }
 
-void warn_about_labels(InitRequest& r) {
-  if (!r.process().apparmor_profile.empty()) r.warnings.push_back("process.apparmorProfile is ignored");
-  if (!r.process().selinux_label.empty()) r.warnings.push_back("process.selinuxLabel is ignored");
-  if (!r.linux_().mount_label.empty()) r.warnings.push_back("linux.mountLabel is ignored");
-}
-
 [[noreturn]] void stage2(InitRequest& r) {
   // Who we are.
   trace::Span identity("identity");
@@ -136,7 +130,6 @@ void warn_about_labels(InitRequest& r) {
   if (is_new(r, NamespaceType::kNetwork)) bring_up_loopback();
   apply_sysctls(r.linux_().sysctl);
   prepare_seccomp(r);
-  warn_about_labels(r);
   identity.end();
 
   // What we see.

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -139,7 +138,7 @@ class Birth {
       }
     }
     add_events(m.body);
-    for (const Json& warning : m.body.at("warnings")) spdlog::warn("{}", warning.get<std::string>());
+    warnings_ = m.body.at("warnings").get<std::vector<std::string>>();
     UniqueFd console;
     size_t fd = 0;
     if (m.body.value("console", false)) console = std::move(m.fds.at(fd++));
@@ -149,6 +148,7 @@ class Birth {
 
   Child take_final_child() { return std::exchange(final_, Child()); }
   UniqueFd take_control() { return std::move(control_); }
+  std::vector<std::string> take_warnings() { return std::move(warnings_); }
 
  private:
   static UniqueFd make_memfd(const std::string& text) {
@@ -189,6 +189,7 @@ class Birth {
   StdioFds stdio_;
   size_t preserved_;
   std::string filter_key_;
+  std::vector<std::string> warnings_;
 };
 
 // Of the container's namespaces those that its processes have to join. The user namespace only if it is not
@@ -236,6 +237,7 @@ InitProcess InitProcess::create(InitProgram& program, const CreateRequest& reque
   process.console_ = birth.wait_ready(request.on_runtime_created);
   process.child_ = birth.take_final_child();
   process.control_ = birth.take_control();
+  process.warnings_ = birth.take_warnings();
   return process;
 }
 
@@ -256,6 +258,7 @@ InitProcess InitProcess::exec(InitProgram& program, const ExecRequest& request, 
   process.console_ = birth.wait_ready();
   process.child_ = birth.take_final_child();
   process.control_ = birth.take_control();
+  process.warnings_ = birth.take_warnings();
   return process;
 }
 

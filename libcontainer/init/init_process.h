@@ -69,6 +69,8 @@ class InitProcess {
   // With process.terminal: the master of a pty of the container's own devpts; its size is
   // process.consoleSize.
   UniqueFd take_console() { return std::move(console_); }
+  // What this kernel, or what we may do, cannot honour of the config.
+  std::vector<std::string> take_warnings() { return std::move(warnings_); }
   // The caller takes over reaping.
   Child take_child() { return std::move(child_); }
 
@@ -81,6 +83,7 @@ class InitProcess {
   Child child_;
   UniqueFd control_;
   UniqueFd console_;
+  std::vector<std::string> warnings_;
 };
 
 // start() for a process that was created with CreateRequest::gate; connection is one to that socket. One that

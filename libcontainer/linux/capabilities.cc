@@ -68,14 +68,13 @@ uint64_t own_permitted() {
   return data[0].permitted | static_cast<uint64_t>(data[1].permitted) << 32;
 }
 
-uint64_t parse_set(const std::vector<std::string>& names, uint64_t have, uint64_t& missing,
-                   std::vector<std::string>& warnings) {
+// Unknown names are told of by spec::config_warnings().
+uint64_t parse_set(const std::vector<std::string>& names, uint64_t have, uint64_t& missing) {
   uint64_t out = 0;
   for (const std::string& name : names) {
     int number = capability_number(name);
-    if (number < 0)
-      warnings.push_back("unknown capability " + printable(name, 64) + " is ignored");
-    else if (have & bit(number))
+    if (number < 0) continue;
+    if (have & bit(number))
       out |= bit(number);
     else
       missing |= bit(number);
@@ -98,12 +97,12 @@ const char* capability_name(int number) {
 CapabilitySets parse_capabilities(const spec::Capabilities& names, std::vector<std::string>& warnings) {
   uint64_t have = own_permitted(), missing = 0;
   CapabilitySets sets;
-  sets.bounding = parse_set(names.bounding, have, missing, warnings);
-  sets.permitted = parse_set(names.permitted, have, missing, warnings);
-  sets.effective = parse_set(names.effective, have, missing, warnings) & sets.permitted;
-  sets.inheritable = parse_set(names.inheritable, have, missing, warnings);
+  sets.bounding = parse_set(names.bounding, have, missing);
+  sets.permitted = parse_set(names.permitted, have, missing);
+  sets.effective = parse_set(names.effective, have, missing) & sets.permitted;
+  sets.inheritable = parse_set(names.inheritable, have, missing);
   // The kernel's own rule for the ambient set.
-  sets.ambient = parse_set(names.ambient, have, missing, warnings) & sets.permitted & sets.inheritable;
+  sets.ambient = parse_set(names.ambient, have, missing) & sets.permitted & sets.inheritable;
   for (int i = 0; i < kCount; ++i)
     if (missing & bit(i))
       warnings.push_back(std::string("capability ") + kNames[i] +

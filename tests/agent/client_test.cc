@@ -90,6 +90,15 @@ TEST_F(ClientTest, AnErrorOfTheGuestArrivesWhole) {
   EXPECT_EQ(e.message(), std::string(8192, 'x'));
 }
 
+TEST_F(ClientTest, TheGuestsWarningsAreFewAndShort) {
+  fake_.create_warnings.assign(1000, std::string(100000, '\n'));
+  fake_.create_warnings[0] = "memory: no such file";
+  const std::vector<std::string> warnings = client_.create_container("c1", {}, {});
+  ASSERT_EQ(warnings.size(), 64u);
+  EXPECT_EQ(warnings[0], "memory: no such file");
+  EXPECT_LT(warnings[1].size(), 5000u);
+}
+
 TEST_F(ClientTest, GuestDeath) {
   client_.hello("", "");
   auto stream = client_.attach("c1", "");

@@ -54,6 +54,7 @@ class FakeAgent : public agent::Agent::Service {
     return calls_;
   }
   std::atomic<uint32_t> protocol_version{wire::kProtocolVersion};
+  std::vector<std::string> create_warnings;  // set before the call
   // What TakeTrace answers; set before the call.
   std::string events_json = "[]";
   int64_t trace_clock_ns = 0;
@@ -112,7 +113,8 @@ class FakeAgent : public agent::Agent::Service {
     return called("ConfigureNetwork");
   }
   grpc::Status CreateContainer(grpc::ServerContext*, const agent::CreateContainerRequest* request,
-                               agent::Empty*) override {
+                               agent::CreateContainerReply* reply) override {
+    for (const std::string& warning : create_warnings) reply->add_warnings(warning);
     return called("CreateContainer", request->container_id());
   }
   grpc::Status CreateProcess(grpc::ServerContext*, const agent::CreateProcessRequest* request,

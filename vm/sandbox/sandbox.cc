@@ -199,7 +199,7 @@ void Sandbox::leave_network(const std::string& key) {
   networks_->leave(key);
 }
 
-void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
+Json Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
   std::string id = body.at("id");
   if (fds.size() != 6) throw Error(ErrorKind::kInvalid, "create: expected 6 fds");
   spec::Config config = spec::decode_config(read_all(fds[5].get(), kMaxSmallFile, "reading the config"));
@@ -228,7 +228,8 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
     with_context("network", [&] { networks_->configure(network); });
   }
   trace::Span create_span("create");
-  agent_->create_container(id, config, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
+  const std::vector<std::string> warnings = agent_->create_container(
+      id, config, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
   create_span.end();
   spdlog::debug("{} created in the guest", id);
   trace::Span attach("attach");
@@ -237,6 +238,7 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
   Container& container = find(id);
   if (container.status == Status::kCreating)
     container.status = Status::kCreated;  // else it was killed at the gate
+  return {{"warnings", warnings}};
 }
 
 void Sandbox::forsake(const std::string& id) noexcept {
@@ -500,7 +502,7 @@ Json Sandbox::handle(Message& request) {
     } else if (op == "mounts") {
       add_mounts(body, request.fds);
     } else if (op == "create") {
-      create(body, request.fds);
+      return create(body, request.fds);
     } else if (op == "start") {
       require(id, {Status::kCreated}, "cannot start a container that is not created");
       {

@@ -80,7 +80,7 @@ class Sandbox {
   void add_container(const std::string& id, bool takes_all);
   void add_mounts(const Json& body, std::vector<UniqueFd>& fds);
   void leave_network(const std::string& key);
-  void create(const Json& body, std::vector<UniqueFd>& fds);
+  Json create(const Json& body, std::vector<UniqueFd>& fds);  // {"warnings"}
   void exec(const Json& body, std::vector<UniqueFd>& fds);
   void kill(const std::string& id, int signal, bool all);
   void set_paused(const std::string& id, bool paused);

@@ -95,6 +95,11 @@ void refuse_preserved(const std::vector<int>& fds) {
     throw Error(ErrorKind::kUnsupported, "--preserve-fds: the host's fds cannot be passed into a VM");
 }
 
+// Of what the guest cannot honour.
+void log_warnings(const Json& reply) {
+  for (const auto& warning : reply.at("warnings")) spdlog::warn("{}", printable(warning.get<std::string>()));
+}
+
 // A controller that the host lacks is none to warn about: the limit holds in the guest.
 void apply_host_limits(Cgroup& cgroup, const std::string& unit, const spec::Resources& limits) {
   SystemdUnit(unit).apply(cgroup, with_default_devices(limits));
@@ -296,7 +301,7 @@ void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, i
   std::vector<int> fds = process_fds(args.stdio, shim_socket);
   fds.push_back(netns.get());
   fds.push_back(config.get());
-  tell(connection, body, fds, deadline::kCreateReply);
+  log_warnings(tell(connection, body, fds, deadline::kCreateReply));
 }
 
 void start_unit(const Backend::CreateArgs& args, SystemdUnit& unit, Cgroup& cgroup, Undo& undo) {
@@ -429,7 +434,7 @@ void VmBackend::update(const ContainerRef& c, const spec::Resources& resources) 
   }
   Json reply = ask(c, {{"op", "update"}, {"resources", spec::encode_resources(guest_resources(resources))}},
                    deadline::kControlReply);
-  for (const auto& warning : reply.at("warnings")) spdlog::warn("{}", warning.get<std::string>());
+  log_warnings(reply);
 }
 
 std::vector<ProcessRow> VmBackend::processes(const ContainerRef& c) {
