@@ -142,23 +142,31 @@ std::vector<std::string> AgentClient::create_container(const std::string& id, co
   request.set_bundle(options.bundle);
   request.set_no_pivot(options.no_pivot);
   request.set_no_new_keyring(options.no_new_keyring);
+  request.set_one_output(options.one_output);
   return warnings_of(impl_->call(&agent::Agent::Stub::CreateContainer, request, "", deadline::kAgentCreate));
 }
 
 void AgentClient::create_process(const std::string& id, const std::string& process_id,
-                                 const spec::Process& process, const std::string& cgroup) {
+                                 const spec::Process& process, const ProcessOptions& options) {
   agent::CreateProcessRequest request;
   request.set_container_id(id);
   request.set_process_id(process_id);
   request.set_process_json(dump(spec::encode_process(process)));
-  request.set_cgroup(cgroup);
+  request.set_cgroup(options.cgroup);
+  request.set_ignore_paused(options.ignore_paused);
+  request.set_one_output(options.one_output);
   impl_->call(&agent::Agent::Stub::CreateProcess, request, "", deadline::kAgentCreate);
 }
 
-void AgentClient::start_process(const std::string& id, const std::string& process_id) {
-  agent::ProcessRef request;
+void AgentClient::start_process(const std::string& id, const std::string& process_id,
+                                const std::optional<WindowSize>& size) {
+  agent::StartProcessRequest request;
   request.set_container_id(id);
   request.set_process_id(process_id);
+  if (size) {
+    request.mutable_window()->set_rows(size->rows);
+    request.mutable_window()->set_columns(size->columns);
+  }
   impl_->call(&agent::Agent::Stub::StartProcess, request, "", deadline::kAgentCreate);
 }
 
@@ -173,15 +181,6 @@ void AgentClient::signal_process(const std::string& id, const std::string& proce
   request.set_signal(signal);
   request.set_all(all);
   impl_->call(&agent::Agent::Stub::SignalProcess, request, "");
-}
-
-ExitStatus AgentClient::wait_process(const std::string& id, const std::string& process_id) {
-  agent::ProcessRef request;
-  request.set_container_id(id);
-  request.set_process_id(process_id);
-  agent::Exited reply =
-      impl_->call(&agent::Agent::Stub::WaitProcess, request, "", std::chrono::milliseconds(-1));
-  return {reply.code(), reply.signal()};
 }
 
 void AgentClient::pause(const std::string& id) {

@@ -19,10 +19,12 @@ namespace husk {
 
 // One process's standard streams. read() in one thread at a time, write_stdin() in one other; the rest from
 // any thread. write_stdin() waits while the guest's process does not take its input (wire::kStdinWindow is on
-// the way): it goes on when read() sees that some was taken, so keep reading.
+// the way): it goes on when read() sees that some was taken, so keep reading. The guest sends no more output
+// than wire::kOutputWindow of each stream (and wire::kMaxRest at its process's end) until it is told that
+// some was taken; read() throws kInvalid if it does.
 class AttachStream {
  public:
-  enum class Event { kStdout, kStderr, kStdoutEof, kStderrEof, kExited };
+  enum class Event { kStdout, kStderr, kStdoutEof, kStderrEof, kExited, kStdinClosed };
   struct Output {
     Event event = Event::kExited;
     std::string data;   // of kStdout, kStderr
@@ -39,8 +41,15 @@ class AttachStream {
   virtual bool resize(unsigned rows, unsigned columns) = 0;
   virtual bool close_stdout() = 0;
   virtual bool close_stderr() = 0;
+  // So much of what read() gave has been passed on, or thrown away.
+  virtual bool stdout_taken(size_t bytes) = 0;
+  virtual bool stderr_taken(size_t bytes) = 0;
   // Makes a blocked read() and write return; safe from any thread.
   virtual void cancel() = 0;
+};
+
+struct WindowSize {
+  unsigned rows = 0, columns = 0;
 };
 
 struct GuestProcess {
@@ -83,18 +92,23 @@ class AgentClient {
   struct CreateOptions {
     std::string bundle;
     bool no_pivot = false, no_new_keyring = false;
+    bool one_output = false;  // stderr is stdout's pipe
   };
   // Returns the guest's warnings: what its kernel cannot honour.
   std::vector<std::string> create_container(const std::string& id, const spec::Config& config,
                                             const CreateOptions& options);
-  // cgroup: a path below the container's own, or empty.
+  struct ProcessOptions {
+    std::string cgroup;  // a path below the container's own, or empty
+    bool ignore_paused = false, one_output = false;
+  };
   void create_process(const std::string& id, const std::string& process_id, const spec::Process& process,
-                      const std::string& cgroup);
-  void start_process(const std::string& id, const std::string& process_id);
+                      const ProcessOptions& options);
+  // size: the terminal's from the first moment.
+  void start_process(const std::string& id, const std::string& process_id,
+                     const std::optional<WindowSize>& size);
   // Returns after the guest's "attached".
   std::unique_ptr<AttachStream> attach(const std::string& id, const std::string& process_id);
   void signal_process(const std::string& id, const std::string& process_id, int signal, bool all);
-  ExitStatus wait_process(const std::string& id, const std::string& process_id);  // no deadline
   void pause(const std::string& id);
   void resume(const std::string& id);
   std::vector<std::string> update(const std::string& id, const spec::Resources& resources);  // warnings

@@ -14,6 +14,29 @@ namespace {
 using agent::AttachInput;
 using agent::AttachOutput;
 
+// What is on the way of one output.
+class OutputWindow {
+ public:
+  void add(size_t bytes) {
+    std::lock_guard lock(mutex_);
+    on_the_way_ += bytes;
+    if (on_the_way_ > wire::kOutputWindow + wire::kMaxRest)
+      throw Error(ErrorKind::kInvalid, "the guest sends more output than its window");
+  }
+  // Returns how much the guest is to be told of now: not each line of output is worth a message back.
+  size_t take(size_t bytes) {
+    std::lock_guard lock(mutex_);
+    untold_ += bytes;
+    if (untold_ < wire::kOutputWindow / 4) return 0;
+    on_the_way_ -= std::min(on_the_way_, untold_);
+    return std::exchange(untold_, 0);
+  }
+
+ private:
+  std::mutex mutex_;
+  size_t on_the_way_ = 0, untold_ = 0;
+};
+
 class GrpcAttachStream : public AttachStream {
  public:
   GrpcAttachStream(agent::Agent::Stub& stub, const std::string& id, const std::string& process_id)
@@ -111,6 +134,20 @@ class GrpcAttachStream : public AttachStream {
     return send(message);
   }
 
+  bool stdout_taken(size_t bytes) override {
+    const size_t told = out_.take(bytes);
+    AttachInput message;
+    message.set_stdout_taken(static_cast<uint32_t>(told));
+    return told == 0 || send(message);
+  }
+
+  bool stderr_taken(size_t bytes) override {
+    const size_t told = err_.take(bytes);
+    AttachInput message;
+    message.set_stderr_taken(static_cast<uint32_t>(told));
+    return told == 0 || send(message);
+  }
+
   void cancel() override {
     context_.TryCancel();
     set_over();
@@ -121,9 +158,11 @@ class GrpcAttachStream : public AttachStream {
   bool translate(AttachOutput& message, Output& out) {
     switch (message.kind_case()) {
       case AttachOutput::kStdout:
+        out_.add(message.stdout().size());
         out = {Event::kStdout, std::move(*message.mutable_stdout()), {}, false};
         return true;
       case AttachOutput::kStderr:
+        err_.add(message.stderr().size());
         out = {Event::kStderr, std::move(*message.mutable_stderr()), {}, false};
         return true;
       case AttachOutput::kStdoutEof:
@@ -141,6 +180,9 @@ class GrpcAttachStream : public AttachStream {
         out = {Event::kExited, {}, {exited.code(), exited.signal()}, exited.oom_killed()};
         return true;
       }
+      case AttachOutput::kStdinClosed:
+        out = {Event::kStdinClosed, {}, {}, false};
+        return true;
       case AttachOutput::kStdinTaken: {
         std::lock_guard lock(credit_mutex_);
         credit_ = std::min<size_t>(wire::kStdinWindow, credit_ + message.stdin_taken());
@@ -191,6 +233,7 @@ class GrpcAttachStream : public AttachStream {
   std::condition_variable credit_changed_;
   size_t credit_ = wire::kStdinWindow;
   bool over_ = false;
+  OutputWindow out_, err_;
 };
 
 }  // namespace

@@ -19,6 +19,11 @@ namespace {
 
 constexpr size_t kMaxCollected = 64;  // ended processes that are kept for a late question
 
+Streams streams_of(const spec::Process& process, bool one_output) {
+  if (process.terminal) return Streams::kTerminal;
+  return one_output ? Streams::kOneOutput : Streams::kPipes;
+}
+
 void wait_end(const Process& process, const std::string& what) {
   if (!process.wait(deadline::kProcessEnd))
     throw Error(ErrorKind::kTimeout, what + " (pid " + std::to_string(process.pid()) + ") does not end");
@@ -61,6 +66,7 @@ std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_p
   request.bundle = options.bundle;
   request.no_pivot = options.no_pivot;
   request.no_new_keyring = options.no_new_keyring;
+  const bool one_output = options.one_output;
   std::shared_ptr<Container> container(new Container(reaper, init_program, std::move(options)));
   request.config = container->config_;
   request.rootfs = container->config_.root->path;
@@ -71,8 +77,8 @@ std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_p
     if (linux_ && linux_->resources) warnings = container->limit(*linux_->resources);
     cgroup.end();
     request.cgroup = container->cgroup_.v2_folder();
-    container->init_ =
-        Process::create(reaper, "", container->config_.process->terminal, [&](const StdioFds& stdio) {
+    container->init_ = Process::create(
+        reaper, "", streams_of(*container->config_.process, one_output), [&](const StdioFds& stdio) {
           InitProcess made = InitProcess::create(init_program, request, stdio);
           std::ranges::move(made.take_warnings(), std::back_inserter(warnings));
           return made;
@@ -101,9 +107,10 @@ Status Container::status() const {
   return init_->started() ? Status::kRunning : Status::kCreated;
 }
 
-void Container::check_exec_allowed() const {
+void Container::check_exec_allowed(bool ignore_paused) const {
   switch (status()) {
     case Status::kPaused:
+      if (ignore_paused) break;
       throw Error(ErrorKind::kWrongState, "cannot exec in a paused container");
     case Status::kStopped:
       throw Error(ErrorKind::kWrongState, "cannot exec in a stopped container");
@@ -113,8 +120,8 @@ void Container::check_exec_allowed() const {
 }
 
 void Container::create_process(const std::string& process_id, const spec::Process& process,
-                               const std::string& cgroup) {
-  check_exec_allowed();
+                               const ProcessOptions& options) {
+  check_exec_allowed(options.ignore_paused);
   {
     std::lock_guard lock(mutex_);
     if (removing_) throw Error(ErrorKind::kWrongState, "the container is being removed");
@@ -129,15 +136,17 @@ void Container::create_process(const std::string& process_id, const spec::Proces
   request.process = process;
   request.config = config_;
   request.target = init_->pid();
-  request.cgroup = cgroup.empty() ? cgroup_.birth_folder() : path_join(cgroup_.v2_folder(), cgroup);
+  request.cgroup =
+      options.cgroup.empty() ? cgroup_.birth_folder() : path_join(cgroup_.v2_folder(), options.cgroup);
   request.no_new_keyring = no_new_keyring_;
   std::shared_ptr<Process> made;
   try {
-    made = Process::create(reaper_, process_id, process.terminal, [&](const StdioFds& stdio) {
-      InitProcess made = InitProcess::exec(init_program_, request, stdio);
-      for (const std::string& warning : made.take_warnings()) log_warning(id_ + ": " + warning);
-      return made;
-    });
+    made = Process::create(
+        reaper_, process_id, streams_of(process, options.one_output), [&](const StdioFds& stdio) {
+          InitProcess made = InitProcess::exec(init_program_, request, stdio);
+          for (const std::string& warning : made.take_warnings()) log_warning(id_ + ": " + warning);
+          return made;
+        });
   } catch (...) {
     std::lock_guard lock(mutex_);
     processes_.erase(process_id);
@@ -164,8 +173,8 @@ std::shared_ptr<Process> Container::process(const std::string& process_id) const
   return it->second.process;
 }
 
-void Container::start(const std::string& process_id) {
-  process(process_id)->start();
+void Container::start(const std::string& process_id, const std::optional<WindowSize>& size) {
+  process(process_id)->start(size);
   init_program_.make_spare();
 }
 

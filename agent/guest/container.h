@@ -23,7 +23,7 @@ const char* status_name(Status status);
 struct ContainerOptions {
   std::string id, bundle;
   spec::Config config;  // as it came; create() keeps what this kernel has to do
-  bool no_pivot = false, no_new_keyring = false;
+  bool no_pivot = false, no_new_keyring = false, one_output = false;
   std::vector<std::shared_ptr<void>> held;  // what its mounts name, for as long as it lives
 };
 
@@ -41,12 +41,16 @@ class Container {
   Status status() const;
   pid_t pid() const { return init_->pid(); }
 
-  // cgroup: a path below the container's own, or empty.
-  void create_process(const std::string& process_id, const spec::Process& process, const std::string& cgroup);
+  struct ProcessOptions {
+    std::string cgroup;  // a path below the container's own, or empty
+    bool ignore_paused = false, one_output = false;
+  };
+  void create_process(const std::string& process_id, const spec::Process& process,
+                      const ProcessOptions& options);
   // An empty id is init. Throws kNotFound.
   std::shared_ptr<Process> process(const std::string& process_id) const;
-  // Opens the gate of a process.
-  void start(const std::string& process_id);
+  // Opens the gate of a process, whose terminal, if it has one, gets that size before.
+  void start(const std::string& process_id, const std::optional<WindowSize>& size);
   void signal(const std::string& process_id, int signal, bool all);
   void pause();
   void resume();
@@ -66,7 +70,7 @@ class Container {
  private:
   Container(Reaper& reaper, InitProgram& init_program, ContainerOptions options);
   std::vector<std::string> limit(const spec::Resources& resources);
-  void check_exec_allowed() const;
+  void check_exec_allowed(bool ignore_paused) const;
   void forget_collected();
 
   Reaper& reaper_;

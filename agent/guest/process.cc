@@ -2,32 +2,45 @@
 
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "libcontainer/base/error.h"
 
 namespace husk::guest {
 
-Process::Process(std::string id, bool terminal)
+void set_window_size(int terminal, const WindowSize& size) {
+  winsize out{};
+  out.ws_row = static_cast<unsigned short>(std::min(size.rows, 65535u));
+  out.ws_col = static_cast<unsigned short>(std::min(size.columns, 65535u));
+  ioctl(terminal, TIOCSWINSZ, &out);
+}
+
+Process::Process(std::string id, Streams streams)
     : id_(std::move(id)),
-      terminal_(terminal),
+      streams_(streams),
       exit_event_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
 
-std::shared_ptr<Process> Process::create(Reaper& reaper, std::string id, bool terminal, const Make& make) {
-  std::shared_ptr<Process> process(new Process(std::move(id), terminal));
+std::shared_ptr<Process> Process::create(Reaper& reaper, std::string id, Streams streams, const Make& make) {
+  std::shared_ptr<Process> process(new Process(std::move(id), streams));
   UniqueFd in, out, err;  // the process's ends; ours must see its end, so these go when it has them
-  if (!terminal) {
+  if (streams != Streams::kTerminal) {
     Stdio& ours = process->stdio_;
     std::tie(in, ours.in) = make_pipe();
     std::tie(ours.out, out) = make_pipe();
-    std::tie(ours.err, err) = make_pipe();
+    if (streams == Streams::kPipes)
+      std::tie(ours.err, err) = make_pipe();
+    else
+      err = dup_fd(out.get());
   }
   Reaper::Hold hold(reaper);
   process->init_ = make(StdioFds{in.get(), out.get(), err.get()});
   process->stdio_.console = process->init_->take_console();
+  if (process->stdio_.console) process->console_ = dup_fd(process->stdio_.console.get());
   process->pid_ = process->init_->pid();
   process->pidfd_ = dup_fd(process->init_->pidfd());
   for (const UniqueFd* fd :
@@ -45,17 +58,24 @@ void Process::set_exit(ExitStatus status) {
   (void)!write(exit_event_.get(), &one, sizeof one);
 }
 
-void Process::start() {
+void Process::start(const std::optional<WindowSize>& size) {
   std::lock_guard start_lock(start_mutex_);
   {
     std::lock_guard lock(mutex_);
     if (started_) throw Error(ErrorKind::kWrongState, "the process was started already");
     // Before the gate opens: a process that is running must never look as if it was only created.
     started_ = true;
+    if (console_ && size) set_window_size(console_.get(), *size);
+    console_.reset();
   }
   init_->start();
   init_->take_child();  // the reaper's now
   init_.reset();
+}
+
+void Process::hang_up() {
+  std::lock_guard lock(mutex_);
+  console_.reset();
 }
 
 bool Process::started() const {

@@ -18,9 +18,21 @@ struct Exit {
   bool oom_killed = false;
 };
 
+// What a process's 0, 1 and 2 are.
+enum class Streams {
+  kTerminal,
+  kPipes,
+  kOneOutput,  // pipes, but stderr is stdout's: what the process writes to both keeps its order
+};
+
+struct WindowSize {
+  unsigned rows = 0, columns = 0;
+};
+void set_window_size(int terminal, const WindowSize& size);
+
 // Our ends. Nothing is read before somebody attaches: the pipes are the buffer.
 struct Stdio {
-  UniqueFd in, out, err;  // pipes
+  UniqueFd in, out, err;  // pipes; no err with kOneOutput
   UniqueFd console;       // or a terminal's master, and then no pipes
 };
 
@@ -30,12 +42,13 @@ class Process : public std::enable_shared_from_this<Process> {
 
   // Makes the pipes (unless it has a terminal), lets `make` spawn it up to the gate, and has the reaper watch
   // it.
-  static std::shared_ptr<Process> create(Reaper& reaper, std::string id, bool terminal, const Make& make);
+  static std::shared_ptr<Process> create(Reaper& reaper, std::string id, Streams streams, const Make& make);
 
   const std::string& id() const { return id_; }
   pid_t pid() const { return pid_; }
-  // Opens the gate. Throws kWrongState the second time, and what exec said.
-  void start();
+  // Opens the gate; the terminal, if there is one, has that size by then. Throws kWrongState the second time,
+  // and what exec said.
+  void start(const std::optional<WindowSize>& size);
   bool started() const;
   bool ended() const;
   // Throws kWrongState when it has ended.
@@ -50,14 +63,16 @@ class Process : public std::enable_shared_from_this<Process> {
   // One attachment at a time: takes the streams, throws kWrongState when somebody has them.
   Stdio take_stdio();
   void give_stdio_back(Stdio stdio);
-  bool terminal() const { return terminal_; }
+  bool terminal() const { return streams_ == Streams::kTerminal; }
+  // Nobody is at the terminal any more. The caller closes the master.
+  void hang_up();
 
  private:
-  Process(std::string id, bool terminal);
+  Process(std::string id, Streams streams);
   void set_exit(ExitStatus status);
 
   const std::string id_;
-  const bool terminal_;
+  const Streams streams_;
   pid_t pid_ = -1;
   UniqueFd pidfd_, exit_event_;
   Stdio stdio_;
@@ -68,6 +83,7 @@ class Process : public std::enable_shared_from_this<Process> {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   bool started_ = false, attached_ = false;
+  UniqueFd console_;  // the terminal's master once more, for its size; until the start
   std::optional<ExitStatus> exit_;
 };
 

@@ -11,17 +11,10 @@
 #include "libcontainer/base/error.h"
 
 namespace husk::guest {
-namespace {
 
-// What a terminal may still hold when its process ends (pipes say how much it is).
-constexpr size_t kMaxTerminalRest = 1u << 20;
-
-}  // namespace
-
-StdioSession::StdioSession(std::shared_ptr<Process> process, size_t max_chunk, size_t stdin_window)
+StdioSession::StdioSession(std::shared_ptr<Process> process, const Limits& limits)
     : process_(std::move(process)),
-      max_chunk_(max_chunk),
-      stdin_window_(stdin_window),
+      limits_(limits),
       wake_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
   Stdio stdio = process_->take_stdio();
   in_ = std::move(stdio.in);
@@ -39,11 +32,11 @@ void StdioSession::run(const Sink& sink, const Finish& finish) {
   while (listening && !(exit_said_ && out_.eof && err_.eof)) {
     if (!wait_events()) break;
     if (!obey()) break;
-    listening = feed_stdin();
+    listening = feed_stdin() && watch_stdin();
     if (listening && out_.closed && !out_.eof) listening = end_of(out_);
     if (listening && err_.closed && !err_.eof) listening = end_of(err_);
-    if (listening && readable_out_ && !out_.eof) listening = forward(out_, max_chunk_);
-    if (listening && readable_err_ && !err_.eof) listening = forward(err_, max_chunk_);
+    if (listening && readable_out_ && !out_.eof) listening = forward(out_);
+    if (listening && readable_err_ && !err_.eof) listening = forward(err_);
     if (listening && ended_ && !exit_said_) listening = say_exited(finish);
   }
   sink_ = nullptr;
@@ -58,6 +51,10 @@ void StdioSession::run(const Sink& sink, const Finish& finish) {
   process_->give_stdio_back(std::move(rest));
 }
 
+size_t StdioSession::room(const Stream& stream) const {
+  return limits_.output_window - std::min(limits_.output_window, stream.on_the_way);
+}
+
 bool StdioSession::wait_events() {
   bool terminal = process_->terminal();
   bool input_waits;
@@ -65,23 +62,22 @@ bool StdioSession::wait_events() {
     std::lock_guard lock(mutex_);
     input_waits = !queue_.empty();
   }
-  auto if_open = [](const Stream& s) { return s.eof ? -1 : s.fd.get(); };
-  // A negative fd is ignored. stdin is only watched while there is something to write: poll always tells
-  // POLLERR of a pipe without a reader.
-  pollfd fds[5] = {{wake_.get(), POLLIN, 0},
+  auto if_wanted = [this](const Stream& s) { return s.eof || room(s) == 0 ? -1 : s.fd.get(); };
+  // A negative fd is ignored. Of stdin POLLERR is always told: its reader is gone.
+  pollfd fds[6] = {{wake_.get(), POLLIN, 0},
                    {exit_said_ ? -1 : process_->exit_event(), POLLIN, 0},
-                   {if_open(out_), POLLIN, 0},
-                   {if_open(err_), POLLIN, 0},
-                   {input_waits && !terminal ? in_.get() : -1, POLLOUT, 0}};
-  if (terminal && input_waits) fds[2].events |= POLLOUT;
-  while (poll(fds, 5, -1) < 0)
+                   {if_wanted(out_), POLLIN, 0},
+                   {if_wanted(err_), POLLIN, 0},
+                   {in_.get(), static_cast<short>(input_waits ? POLLOUT : 0), 0},
+                   {terminal && input_waits ? out_.fd.get() : -1, POLLOUT, 0}};
+  while (poll(fds, std::size(fds), -1) < 0)
     if (errno != EINTR) return false;
   uint64_t count;
   if (fds[0].revents) (void)!read(wake_.get(), &count, sizeof count);
   ended_ = fds[1].revents != 0;
-  readable_out_ = fds[2].revents & ~POLLOUT;
+  readable_out_ = fds[2].revents != 0;
   readable_err_ = fds[3].revents != 0;
-  writable_in_ = terminal ? (fds[2].revents & POLLOUT) != 0 : fds[4].revents != 0;
+  unread_in_ = fds[4].revents & (POLLERR | POLLHUP);
   return true;
 }
 
@@ -90,13 +86,10 @@ bool StdioSession::obey() {
   std::lock_guard lock(mutex_);
   out_.closed = stdout_closed_;
   err_.closed = stderr_closed_;
-  if (resized_ && process_->terminal() && out_.fd) {
-    winsize size{};
-    size.ws_row = static_cast<unsigned short>(std::min(rows_, 65535u));
-    size.ws_col = static_cast<unsigned short>(std::min(columns_, 65535u));
-    ioctl(out_.fd.get(), TIOCSWINSZ, &size);
-  }
-  resized_ = false;
+  out_.on_the_way -= std::min(out_.on_the_way, std::exchange(stdout_taken_, 0));
+  err_.on_the_way -= std::min(err_.on_the_way, std::exchange(stderr_taken_, 0));
+  if (resized_ && process_->terminal() && out_.fd) set_window_size(out_.fd.get(), *resized_);
+  resized_.reset();
   return !detached_;
 }
 
@@ -115,7 +108,7 @@ bool StdioSession::feed_stdin() {
         if (n < 0 && errno == EAGAIN) break;
         if (n < 0) {  // EPIPE, or EIO of a terminal: nobody reads
           n = static_cast<ssize_t>(front.size() - head_);
-          if (!process_->terminal()) in_.reset();
+          unread_in_ = true;
         }
       }
       taken += static_cast<size_t>(n);
@@ -131,13 +124,21 @@ bool StdioSession::feed_stdin() {
   return taken == 0 || (*sink_)({Output::Kind::kStdinTaken, {}, {}, taken});
 }
 
+// The host need not go on typing for nobody; who writes to its end of the pipe gets SIGPIPE, as here.
+bool StdioSession::watch_stdin() {
+  if (!unread_in_ || !in_) return true;
+  in_.reset();
+  return (*sink_)({Output::Kind::kStdinClosed, {}, {}, 0});
+}
+
 // One read; at EOF says so.
-bool StdioSession::forward(Stream& stream, size_t at_most) {
-  std::string data(std::min(at_most, max_chunk_), '\0');
+bool StdioSession::forward(Stream& stream) {
+  std::string data(std::min(room(stream), limits_.chunk), '\0');
   ssize_t n = read(stream.fd.get(), data.data(), data.size());
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return true;
   if (n <= 0) return end_of(stream);  // EIO: the last one has closed the terminal
   data.resize(static_cast<size_t>(n));
+  stream.on_the_way += data.size();
   return (*sink_)({stream.data_kind, std::move(data), {}, 0});
 }
 
@@ -145,24 +146,27 @@ bool StdioSession::end_of(Stream& stream) {
   stream.eof = true;
   // A terminal stays open for a later attachment, unless its reader is gone: then it hangs up.
   if (!process_->terminal() || stream.closed) stream.fd.reset();
+  if (stream.closed) process_->hang_up();
   return (*sink_)({stream.eof_kind, {}, {}, 0});
 }
 
-// All that was written before the end, and no more: a grandchild may write for ever.
+// All that was written before the end, whatever the window says: the host, too, has to know of the end. And
+// no more: a grandchild may write for ever.
 bool StdioSession::drain(Stream& stream) {
   if (stream.eof) return true;
-  size_t left = kMaxTerminalRest;
+  size_t left = limits_.rest;
   int in_pipe = 0;
   if (!process_->terminal() && ioctl(stream.fd.get(), FIONREAD, &in_pipe) == 0)
-    left = static_cast<size_t>(std::max(in_pipe, 0));
+    left = std::min(left, static_cast<size_t>(std::max(in_pipe, 0)));
   while (left > 0 && !stream.eof) {
-    std::string data(std::min(left, max_chunk_), '\0');
+    std::string data(std::min(left, limits_.chunk), '\0');
     ssize_t n = read(stream.fd.get(), data.data(), data.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return true;
     if (n <= 0) return end_of(stream);
     left -= static_cast<size_t>(n);
     data.resize(static_cast<size_t>(n));
+    stream.on_the_way += data.size();
     if (!(*sink_)({stream.data_kind, std::move(data), {}, 0})) return false;
   }
   return true;
@@ -183,7 +187,8 @@ void StdioSession::wake() {
 void StdioSession::write_stdin(std::string data) {
   std::lock_guard lock(mutex_);
   if (stdin_eof_ || data.empty()) return;
-  if (queued_ + data.size() > stdin_window_) throw Error(ErrorKind::kInvalid, "stdin beyond its window");
+  if (queued_ + data.size() > limits_.stdin_window)
+    throw Error(ErrorKind::kInvalid, "stdin beyond its window");
   queued_ += data.size();
   queue_.push_back(std::move(data));
   wake();
@@ -195,11 +200,21 @@ void StdioSession::close_stdin() {
   wake();
 }
 
-void StdioSession::resize(unsigned rows, unsigned columns) {
+void StdioSession::resize(const WindowSize& size) {
   std::lock_guard lock(mutex_);
-  rows_ = rows;
-  columns_ = columns;
-  resized_ = true;
+  resized_ = size;
+  wake();
+}
+
+void StdioSession::stdout_taken(size_t bytes) {
+  std::lock_guard lock(mutex_);
+  stdout_taken_ += bytes;
+  wake();
+}
+
+void StdioSession::stderr_taken(size_t bytes) {
+  std::lock_guard lock(mutex_);
+  stderr_taken_ += bytes;
   wake();
 }
 

@@ -14,7 +14,7 @@
 namespace husk::guest {
 
 struct Output {
-  enum class Kind { kAttached, kStdout, kStderr, kStdoutEof, kStderrEof, kExited, kStdinTaken };
+  enum class Kind { kAttached, kStdout, kStderr, kStdoutEof, kStderrEof, kExited, kStdinTaken, kStdinClosed };
   Kind kind;
   std::string data;
   Exit exit;
@@ -28,15 +28,23 @@ class StdioSession {
   // Called once after the process has ended.
   using Finish = std::function<Exit(ExitStatus)>;
 
+  struct Limits {  // in bytes
+    size_t chunk;
+    size_t stdin_window;
+    size_t output_window;  // of each output that may be on the way
+    size_t rest;           // of each output beyond it, when the process has ended
+  };
   // Takes the process's streams until run() returns. Throws kWrongState when they are taken.
-  StdioSession(std::shared_ptr<Process> process, size_t max_chunk, size_t stdin_window);
+  StdioSession(std::shared_ptr<Process> process, const Limits& limits);
 
   // Returns once the process has ended and both outputs are at EOF, or nobody listens.
   void run(const Sink& sink, const Finish& finish);
 
   void write_stdin(std::string data);  // throws kInvalid when more than the window is on the way
   void close_stdin();
-  void resize(unsigned rows, unsigned columns);
+  void resize(const WindowSize& size);
+  void stdout_taken(size_t bytes);
+  void stderr_taken(size_t bytes);
   void close_stdout();
   void close_stderr();
   void detach();
@@ -44,38 +52,41 @@ class StdioSession {
  private:
   struct Stream {
     Output::Kind data_kind, eof_kind;
-    UniqueFd fd;          // stdout's is the terminal's master where there is one
-    bool eof = false;     // was said
-    bool closed = false;  // the host's reader is gone
+    UniqueFd fd;            // stdout's is the terminal's master where there is one
+    size_t on_the_way = 0;  // sent, and not taken yet
+    bool eof = false;       // was said
+    bool closed = false;    // the host's reader is gone
   };
 
   void wake();
   bool obey();
   bool wait_events();
   bool feed_stdin();
-  bool forward(Stream& stream, size_t at_most);
+  bool watch_stdin();
+  size_t room(const Stream& stream) const;
+  bool forward(Stream& stream);
   bool drain(Stream& stream);
   bool end_of(Stream& stream);
   bool say_exited(const Finish& finish);
 
   const std::shared_ptr<Process> process_;
-  const size_t max_chunk_, stdin_window_;
+  const Limits limits_;
   const Sink* sink_ = nullptr;
   UniqueFd wake_;
 
   // The loop's own.
   UniqueFd in_;
-  Stream out_{Output::Kind::kStdout, Output::Kind::kStdoutEof, {}, false, false};
-  Stream err_{Output::Kind::kStderr, Output::Kind::kStderrEof, {}, false, false};
+  Stream out_{Output::Kind::kStdout, Output::Kind::kStdoutEof, {}, 0, false, false};
+  Stream err_{Output::Kind::kStderr, Output::Kind::kStderrEof, {}, 0, false, false};
   bool exit_said_ = false;
-  bool readable_out_ = false, readable_err_ = false, writable_in_ = false, ended_ = false;
+  bool readable_out_ = false, readable_err_ = false, unread_in_ = false, ended_ = false;
 
   std::mutex mutex_;  // of what follows
   std::deque<std::string> queue_;
   size_t queued_ = 0, head_ = 0;  // head_: bytes of queue_.front() that were written
+  size_t stdout_taken_ = 0, stderr_taken_ = 0;
   bool stdin_eof_ = false, stdout_closed_ = false, stderr_closed_ = false, detached_ = false;
-  unsigned rows_ = 0, columns_ = 0;
-  bool resized_ = false;
+  std::optional<WindowSize> resized_;
 };
 
 }  // namespace husk::guest

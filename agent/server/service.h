@@ -37,12 +37,11 @@ class AgentService final : public agent::Agent::Service {
   // service_process.cc
   grpc::Status CreateProcess(grpc::ServerContext*, const agent::CreateProcessRequest*,
                              agent::Empty*) override;
-  grpc::Status StartProcess(grpc::ServerContext*, const agent::ProcessRef*, agent::Empty*) override;
+  grpc::Status StartProcess(grpc::ServerContext*, const agent::StartProcessRequest*, agent::Empty*) override;
   grpc::Status Attach(grpc::ServerContext*,
                       grpc::ServerReaderWriter<agent::AttachOutput, agent::AttachInput>*) override;
   grpc::Status SignalProcess(grpc::ServerContext*, const agent::SignalProcessRequest*,
                              agent::Empty*) override;
-  grpc::Status WaitProcess(grpc::ServerContext*, const agent::ProcessRef*, agent::Exited*) override;
 
  private:
   guest::Guest& guest_;

@@ -14,6 +14,7 @@ grpc::Status AgentService::CreateContainer(grpc::ServerContext*, const agent::Cr
     options.config = spec::decode_config(request->config_json());
     options.no_pivot = request->no_pivot();
     options.no_new_keyring = request->no_new_keyring();
+    options.one_output = request->one_output();
     for (std::string& warning : guest_.create_container(std::move(options)))
       reply->add_warnings(std::move(warning));
   });

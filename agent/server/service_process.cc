@@ -14,8 +14,8 @@ using agent::AttachInput;
 using agent::AttachOutput;
 using Stream = grpc::ServerReaderWriter<AttachOutput, AttachInput>;
 
-// How soon a waiting call notices that its caller has gone; the end itself is noticed at once.
-constexpr std::chrono::seconds kCancelCheck{2};
+constexpr guest::StdioSession::Limits kLimits{wire::kMaxChunk, wire::kStdinWindow, wire::kOutputWindow,
+                                              wire::kMaxRest};
 
 void fill(agent::Exited& out, const guest::Exit& exit) {
   out.set_code(exit.status.code);
@@ -47,6 +47,9 @@ AttachOutput encode(guest::Output output) {
     case guest::Output::Kind::kStdinTaken:
       message.set_stdin_taken(static_cast<uint32_t>(output.taken));
       break;
+    case guest::Output::Kind::kStdinClosed:
+      message.mutable_stdin_closed();
+      break;
   }
   return message;
 }
@@ -62,13 +65,19 @@ void obey(guest::StdioSession& session, AttachInput& message) {
       session.close_stdin();
       break;
     case AttachInput::kWindow:
-      session.resize(message.window().rows(), message.window().columns());
+      session.resize({message.window().rows(), message.window().columns()});
       break;
     case AttachInput::kStdoutClosed:
       session.close_stdout();
       break;
     case AttachInput::kStderrClosed:
       session.close_stderr();
+      break;
+    case AttachInput::kStdoutTaken:
+      session.stdout_taken(message.stdout_taken());
+      break;
+    case AttachInput::kStderrTaken:
+      session.stderr_taken(message.stderr_taken());
       break;
     default:
       break;  // from a newer host
@@ -97,14 +106,18 @@ grpc::Status AgentService::CreateProcess(grpc::ServerContext*, const agent::Crea
   return at_border("CreateProcess", [&] {
     auto container = guest_.container(request->container_id());
     container->create_process(checked_id(request->process_id()),
-                              spec::decode_process(request->process_json()), request->cgroup());
+                              spec::decode_process(request->process_json()),
+                              {request->cgroup(), request->ignore_paused(), request->one_output()});
   });
 }
 
-grpc::Status AgentService::StartProcess(grpc::ServerContext*, const agent::ProcessRef* request,
+grpc::Status AgentService::StartProcess(grpc::ServerContext*, const agent::StartProcessRequest* request,
                                         agent::Empty*) {
-  return at_border("StartProcess",
-                   [&] { guest_.container(request->container_id())->start(request->process_id()); });
+  return at_border("StartProcess", [&] {
+    std::optional<guest::WindowSize> size;
+    if (request->has_window()) size = {request->window().rows(), request->window().columns()};
+    guest_.container(request->container_id())->start(request->process_id(), size);
+  });
 }
 
 grpc::Status AgentService::Attach(grpc::ServerContext*, Stream* stream) {
@@ -115,7 +128,7 @@ grpc::Status AgentService::Attach(grpc::ServerContext*, Stream* stream) {
       throw Error(ErrorKind::kInvalid, "attach: the first message does not name a process");
     auto container = guest_.container(first.process().container_id());
     auto process = container->process(checked_process_id(first.process().process_id()));
-    guest::StdioSession session(process, wire::kMaxChunk, wire::kStdinWindow);
+    guest::StdioSession session(process, kLimits);
     std::thread input([&] { read_input(*stream, session); });
     bool told = false;
     session.run(
@@ -136,19 +149,6 @@ grpc::Status AgentService::SignalProcess(grpc::ServerContext*, const agent::Sign
       throw Error(ErrorKind::kInvalid, "no such signal: " + std::to_string(request->signal()));
     guest_.container(request->container_id())
         ->signal(request->process_id(), request->signal(), request->all());
-  });
-}
-
-grpc::Status AgentService::WaitProcess(grpc::ServerContext* context, const agent::ProcessRef* request,
-                                       agent::Exited* reply) {
-  return at_border([&] {
-    auto container = guest_.container(request->container_id());
-    auto process = container->process(request->process_id());
-    std::optional<ExitStatus> status;
-    while (!(status = process->wait(kCancelCheck)))
-      if (context->IsCancelled()) return;
-    fill(*reply, container->finish(*process, *status));
-    container->collected(process->id());
   });
 }
 

@@ -8,8 +8,7 @@ namespace husk::wire {
 namespace {
 
 constexpr int kMaxMetadata = 64 << 10;  // a status' details are metadata, and gRPC's default is 8 KiB
-constexpr int kMaxThreads =
-    8192;  // Attach takes two threads and WaitProcess one for as long as a process lives
+constexpr int kMaxThreads = 8192;       // Attach takes two for as long as a process lives
 
 }  // namespace
 

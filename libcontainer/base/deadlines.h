@@ -37,7 +37,7 @@ inline constexpr seconds kControlRequest{10};  // husk-sandbox: a control connec
 // husk-sandbox: a network namespace has been quiet for so long: what was made there is complete. And at the
 // latest.
 inline constexpr milliseconds kNetworkSettled{200}, kNetworkSettling{2000};
-// husk-sandbox: nobody takes a process's output for so long: is it still there? And from its end to the news.
-inline constexpr seconds kStalled{1}, kLateOutput{1};
+// husk-sandbox: a process that was signalled has ended, and nobody has taken any of its output for so long.
+inline constexpr seconds kLateOutput{1};
 
 }  // namespace husk::deadline

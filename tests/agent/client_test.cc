@@ -69,7 +69,7 @@ class ClientTest : public ::testing::Test {
 TEST_F(ClientTest, HelloAndCalls) {
   EXPECT_EQ(client_.hello("box", "debug").kernel_release, "6.1.0-fake");
   client_.mount_share("rootfs", false);
-  client_.start_process("c1", "");
+  client_.start_process("c1", "", {});
   client_.signal_process("c1", "p1", SIGTERM, true);
   client_.remove_container("c1");
   EXPECT_EQ(fake_.calls(), (std::vector<std::string>{"Hello", "MountShare rootfs", "StartProcess c1/",
@@ -84,7 +84,7 @@ TEST_F(ClientTest, AnotherProtocolIsRefused) {
 TEST_F(ClientTest, AnErrorOfTheGuestArrivesWhole) {
   // As large as one that quotes a config; more than gRPC's default for metadata.
   fake_.fail("StartProcess", Error(ErrorKind::kNotFound, std::string(20000, 'x'), ENOENT));
-  Error e = error_of([&] { client_.start_process("c1", ""); });
+  Error e = error_of([&] { client_.start_process("c1", "", {}); });
   EXPECT_EQ(e.kind(), ErrorKind::kNotFound);
   EXPECT_EQ(e.errnum(), ENOENT);
   EXPECT_EQ(e.message(), std::string(8192, 'x'));

@@ -121,7 +121,8 @@ class FakeAgent : public agent::Agent::Service {
                              agent::Empty*) override {
     return called("CreateProcess", request->container_id() + "/" + request->process_id());
   }
-  grpc::Status StartProcess(grpc::ServerContext*, const agent::ProcessRef* request, agent::Empty*) override {
+  grpc::Status StartProcess(grpc::ServerContext*, const agent::StartProcessRequest* request,
+                            agent::Empty*) override {
     return called("StartProcess", request->container_id() + "/" + request->process_id());
   }
   grpc::Status Attach(grpc::ServerContext* context, AttachServer* stream) override {
@@ -139,9 +140,6 @@ class FakeAgent : public agent::Agent::Service {
                              agent::Empty*) override {
     return called("SignalProcess", request->container_id() + "/" + request->process_id() + " " +
                                        std::to_string(request->signal()) + (request->all() ? " all" : ""));
-  }
-  grpc::Status WaitProcess(grpc::ServerContext*, const agent::ProcessRef* request, agent::Exited*) override {
-    return called("WaitProcess", request->container_id() + "/" + request->process_id());
   }
   grpc::Status PauseContainer(grpc::ServerContext*, const agent::ContainerRef* request,
                               agent::Empty*) override {

@@ -7,23 +7,18 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
-#include "libcontainer/base/root.h"
 #include "vm/sandbox/shim_protocol.h"
+#include "vm/sandbox/stream_fd.h"
 
 namespace husk::vm {
 namespace {
 
-bool is_dev_null(int fd) {
-  struct stat st {};
-  return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
-}
+using std::chrono::steady_clock;
 
 // The guest's pty does the line discipline; this one only carries bytes.
 void make_raw(int tty) {
@@ -33,12 +28,8 @@ void make_raw(int tty) {
   tcsetattr(tty, TCSANOW, &t);
 }
 
-// Waits until fd can be read or one of the events is there; false: an event.
-bool wait_for(int fd, int ended, int cancelled) {
-  pollfd fds[3] = {{fd, POLLIN, 0}, {ended, POLLIN, 0}, {cancelled, POLLIN, 0}};
-  while (poll(fds, 3, -1) < 0)
-    if (errno != EINTR) return false;
-  return fds[1].revents == 0 && fds[2].revents == 0;
+UniqueFd make_event() {
+  return UniqueFd(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
 }
 
 void set_event(const UniqueFd& event) {
@@ -46,43 +37,48 @@ void set_event(const UniqueFd& event) {
   (void)!write(event.get(), &one, sizeof one);
 }
 
-// The same pipe or terminal by an open file of our own, that never blocks: O_NONBLOCK on the one we got would
-// be seen by everybody who has it. What cannot be opened anew (a socket, a pipe whose other end is gone)
-// stays as it is.
-void unblock(UniqueFd& fd, int mode) {
-  struct stat st {};
-  if (fstat(fd.get(), &st) != 0 || !(S_ISFIFO(st.st_mode) || isatty(fd.get()))) return;
-  UniqueFd own(open(fd_path(fd.get()).c_str(), mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  if (own) fd = std::move(own);
+// Waits until fd can be read; false: the event is there.
+bool wait_for(int fd, const UniqueFd& event) {
+  pollfd fds[2] = {{fd, POLLIN, 0}, {event.get(), POLLIN, 0}};
+  while (poll(fds, 2, -1) < 0)
+    if (errno != EINTR) return false;
+  return fds[1].revents == 0;
 }
 
-ssize_t write_some(int fd, std::string_view data) {
-  ssize_t n = send(fd, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  return n < 0 && errno == ENOTSOCK ? write(fd, data.data(), data.size()) : n;
-}
-
-ssize_t read_some(int fd, std::string& buffer) {
-  ssize_t n = recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
-  return n < 0 && errno == ENOTSOCK ? read(fd, buffer.data(), buffer.size()) : n;
-}
-
-int to_milliseconds(std::chrono::milliseconds time) {
-  return static_cast<int>(time.count());
+// signal(7): what by default, or always, ends no process.
+bool may_end(int signal) {
+  switch (signal) {
+    case 0:
+    case SIGCHLD:
+    case SIGCONT:
+    case SIGURG:
+    case SIGWINCH:
+    case SIGSTOP:
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU:
+      return false;
+    default:
+      return true;
+  }
 }
 
 }  // namespace
 
-struct Relay::Answer {
-  UniqueFd event{check(eventfd(0, EFD_CLOEXEC), "eventfd")};  // status is there
-  ExitStatus status;
-};
+ProcessFds ProcessFds::take(std::vector<UniqueFd>& fds, bool terminal) {
+  ProcessFds out{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]), terminal, false};
+  out.one_output = !terminal && is_same_output(out.out.get(), out.err.get());
+  return out;
+}
 
 Relay::Relay(std::unique_ptr<AttachStream> stream, ProcessFds fds, Handlers handlers)
     : stream_(std::move(stream)),
       fds_(std::move(fds)),
       handlers_(std::move(handlers)),
-      ended_(check(eventfd(0, EFD_CLOEXEC), "eventfd")),
-      cancelled_(check(eventfd(0, EFD_CLOEXEC), "eventfd")) {
+      told_event_(make_event()),
+      input_over_(make_event()),
+      finished_(make_event()),
+      resized_(make_event()) {
   if (fds_.terminal) {
     make_raw(fds_.in.get());
     tty_ = dup_fd(fds_.in.get());
@@ -91,68 +87,71 @@ Relay::Relay(std::unique_ptr<AttachStream> stream, ProcessFds fds, Handlers hand
     fds_.in.reset();
   else
     unblock(fds_.in, O_RDONLY);
-  unblock(fds_.out, O_WRONLY);
-  unblock(fds_.err, O_WRONLY);
+  out_ = std::make_unique<OutputWriter>(
+      std::move(fds_.out), OutputWriter::Handlers{[this](size_t bytes) { stream_->stdout_taken(bytes); },
+                                                  [this] { stream_->close_stdout(); }});
+  if (fds_.terminal || fds_.one_output)
+    fds_.err.reset();
+  else
+    err_ = std::make_unique<OutputWriter>(
+        std::move(fds_.err), OutputWriter::Handlers{[this](size_t bytes) { stream_->stderr_taken(bytes); },
+                                                    [this] { stream_->close_stderr(); }});
   // All that may wait for the guest is done by these: our caller holds a lock.
   shim_watch_ = std::thread([this] { watch_shim(); });
   input_ = std::thread([this] { pump_input(); });
-  output_ = std::thread([this] { pump_output(); });
+  reader_ = std::thread([this] { pump_output(); });
 }
 
 Relay::~Relay() {
   stream_->cancel();
-  set_event(cancelled_);
-  for (std::thread* thread : {&output_, &input_, &shim_watch_})
-    if (thread->joinable()) thread->join();
+  set_event(told_event_);
+  set_event(input_over_);
+  for (std::thread* thread : {&reader_, &input_, &shim_watch_}) thread->join();
+  out_.reset();
+  err_.reset();
+  tell_shim({0, SIGKILL});
 }
 
-bool Relay::wait_writable(int fd) {
-  for (;;) {
-    bool waits_for_end = asked_ && !told_;
-    pollfd fds[3] = {{fd, POLLOUT, 0},
-                     {cancelled_.get(), POLLIN, 0},
-                     {waits_for_end ? asked_->event.get() : -1, POLLIN, 0}};
-    int n = poll(fds, 3, asked_ ? -1 : to_milliseconds(deadline::kStalled));
-    if (n < 0 && errno != EINTR) return false;
-    if (n > 0 && (fds[0].revents || fds[1].revents)) return fds[1].revents == 0;
-    if (n == 0) ask_for_end();
-    // What the reader takes only now comes before the news all the same.
-    if (n > 0 && poll(fds, 2, to_milliseconds(deadline::kLateOutput)) == 0) tell_shim(asked_->status);
+bool Relay::on_signal(int signal) {
+  if (!may_end(signal)) return false;
+  bool known = false;
+  {
+    std::lock_guard lock(mutex_);
+    last_signal_ = steady_clock::now();
+    known = end_known_;
   }
+  if (known) hurry();
+  return known && !told_;
 }
 
-// Writes all of it, however long that takes the reader; gives up when the relay ends.
-void Relay::write_output(UniqueFd& fd, std::string_view data, bool is_stdout) {
-  while (fd && !data.empty()) {
-    ssize_t n = write_some(fd.get(), data);
-    if (n >= 0) {
-      data.remove_prefix(static_cast<size_t>(n));
-    } else if (errno == EAGAIN) {
-      if (!wait_writable(fd.get())) return;
-    } else if (errno != EINTR) {
-      // The reader is gone: the process in the guest has to see that as SIGPIPE.
-      spdlog::debug("{}: errno {}", is_stdout ? "stdout" : "stderr", errno);
-      fd.reset();
-      if (is_stdout)
-        stream_->close_stdout();
-      else
-        stream_->close_stderr();
-    }
+void Relay::hurry() {
+  out_->hurry();
+  if (err_) err_->hurry();
+}
+
+bool Relay::wait_finished(std::chrono::milliseconds timeout) {
+  return wait_readable(finished_.get(), static_cast<int>(timeout.count()));
+}
+
+void Relay::behind_output(std::function<void()> call) {
+  auto left = std::make_shared<std::atomic<int>>(err_ ? 2 : 1);
+  auto one_done = [left, call = std::move(call)] {
+    if (--*left == 0) call();
+  };
+  out_->then(one_done);
+  if (err_) err_->then(one_done);
+}
+
+// Later output, of others who have the pipes, is nothing to wait for.
+void Relay::know_end(ExitStatus status) {
+  bool signalled = false;
+  {
+    std::lock_guard lock(mutex_);
+    end_known_ = true;
+    signalled = steady_clock::now() < last_signal_ + deadline::kProcessEnd;
   }
-}
-
-// Nobody takes the output, behind which the news of the end would come. The thread is not ours to wait for: a
-// guest may leave its question open for as long as it lives.
-void Relay::ask_for_end() {
-  asked_ = std::make_shared<Answer>();
-  std::thread([asked = asked_, wait = handlers_.wait] {
-    try {
-      asked->status = wait();
-      set_event(asked->event);
-    } catch (const Error& e) {
-      spdlog::debug("waiting for a process: {}", e.what());
-    }
-  }).detach();
+  if (signalled) hurry();
+  behind_output([this, status] { tell_shim(status); });
 }
 
 void Relay::pump_output() {
@@ -162,31 +161,38 @@ void Relay::pump_output() {
     while (stream_->read(out)) {
       switch (out.event) {
         case AttachStream::Event::kStdout:
-          write_output(fds_.out, out.data, true);
+          out_->write(std::move(out.data));
           break;
         case AttachStream::Event::kStderr:
-          write_output(fds_.err, out.data, false);
+          if (err_) err_->write(std::move(out.data));
           break;
         case AttachStream::Event::kStdoutEof:
-          fds_.out.reset();
+          out_->close();
           break;
         case AttachStream::Event::kStderrEof:
-          fds_.err.reset();
+          if (err_) err_->close();
+          break;
+        case AttachStream::Event::kStdinClosed:
+          set_event(input_over_);
           break;
         case AttachStream::Event::kExited:
           last = out.status;
           if (out.oom_killed) handlers_.out_of_memory();
-          tell_shim(last);
+          know_end(last);
           break;
       }
     }
   } catch (const Error& e) {
     spdlog::debug("relay: {}", e.what());
+    hurry();
   }
-  fds_.out.reset();
-  fds_.err.reset();
-  tell_shim(last);
-  handlers_.finished();
+  out_->close();
+  if (err_) err_->close();
+  behind_output([this, last] {
+    tell_shim(last);
+    set_event(finished_);
+    handlers_.finished();
+  });
 }
 
 void Relay::pump_input() {
@@ -195,13 +201,13 @@ void Relay::pump_input() {
     return;
   }
   std::string buffer(64 << 10, '\0');
-  while (wait_for(fds_.in.get(), ended_.get(), cancelled_.get())) {
+  while (wait_for(fds_.in.get(), input_over_)) {
     ssize_t n = read_some(fds_.in.get(), buffer);
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (n <= 0) {
-      // A terminal that is hung up tells its processes; a pipe just ends.
+      // A terminal hangs up; a pipe just ends.
       if (fds_.terminal)
-        handlers_.signal(SIGHUP);
+        stream_->close_stdout();
       else
         stream_->close_stdin();
       break;
@@ -212,20 +218,28 @@ void Relay::pump_input() {
 }
 
 void Relay::watch_shim() {
-  send_window_size();
-  while (wait_for(fds_.shim.get(), ended_.get(), cancelled_.get())) {
-    ShimMessage message{};
-    ssize_t n = recv(fds_.shim.get(), &message, sizeof message, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n != sizeof message) {
-      if (!told_) handlers_.signal(SIGKILL);
-      return;
-    }
-    if (message.type == ShimMessageType::kResized)
-      send_window_size();
-    else if (message.type == ShimMessageType::kSignal)
-      handlers_.signal(message.value);
+  for (;;) {
+    pollfd fds[3] = {
+        {fds_.shim.get(), POLLIN, 0}, {told_event_.get(), POLLIN, 0}, {resized_.get(), POLLIN, 0}};
+    if (poll(fds, std::size(fds), -1) < 0 && errno != EINTR) return;
+    if (fds[1].revents) return;
+    uint64_t count;
+    if (fds[2].revents && read(resized_.get(), &count, sizeof count) > 0) send_window_size();
+    if (fds[0].revents && !hear_shim()) return;
   }
+}
+
+// False: the shim is gone.
+bool Relay::hear_shim() {
+  ShimMessage message{};
+  const ssize_t n = recv(fds_.shim.get(), &message, sizeof message, MSG_DONTWAIT);
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return true;
+  const bool here = n == sizeof message;
+  if (here && message.type == ShimMessageType::kResized) send_window_size();
+  if (here && message.type != ShimMessageType::kSignal) return true;
+  const int signal = here ? message.value : SIGKILL;
+  if (!on_signal(signal) && !told_) handlers_.signal(signal);
+  return here;
 }
 
 void Relay::tell_shim(ExitStatus status) {
@@ -234,13 +248,22 @@ void Relay::tell_shim(ExitStatus status) {
   ShimMessage message{ShimMessageType::kExited, status.code, status.signal};
   (void)!send(fds_.shim.get(), &message, sizeof message,
               MSG_NOSIGNAL);  // a shim that was killed needs no news
-  set_event(ended_);
+  set_event(told_event_);
+  set_event(input_over_);
+}
+
+std::optional<WindowSize> Relay::window_size() const {
+  winsize size{};
+  if (!tty_ || ioctl(tty_.get(), TIOCGWINSZ, &size) != 0 || !(size.ws_row || size.ws_col)) return {};
+  return WindowSize{size.ws_row, size.ws_col};
+}
+
+void Relay::resize() {
+  set_event(resized_);
 }
 
 void Relay::send_window_size() {
-  winsize size{};
-  if (tty_ && ioctl(tty_.get(), TIOCGWINSZ, &size) == 0 && (size.ws_row || size.ws_col))
-    stream_->resize(size.ws_row, size.ws_col);
+  if (const auto size = window_size()) stream_->resize(size->rows, size->columns);
 }
 
 }  // namespace husk::vm

@@ -2,58 +2,85 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "agent/client/agent_client.h"
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/process.h"
+#include "vm/sandbox/output_writer.h"
 
 namespace husk::vm {
 
 struct ProcessFds {
   UniqueFd in, out, err, shim;
   bool terminal = false;
+  bool one_output = false;  // out and err are the same, and so they are in the guest
+
+  // As husk sends them: in, out, err, shim.
+  static ProcessFds take(std::vector<UniqueFd>& fds, bool terminal);
 };
 
-// Moves bytes both ways until the process and its pipes have ended. Bounded memory: a slow reader on the host
-// slows the process down, as a pipe would. The end is told behind the output; but where nobody takes that,
-// the guest is asked beside the stream, so that a process which was killed does not look alive for ever.
+// Moves bytes both ways until the process and its pipes have ended. Each stream goes at its own reader's
+// pace; memory is bounded by the streams' windows, so a slow reader slows the process down as a pipe would.
+//
+// The end is told behind the output. A reader who does not take that holds the end up, for on a host the
+// process would still stand in its write(2), and whoever waits for its end may throw away what is not read.
+// As on a host a signal helps: the end is then told as soon as the reader has taken nothing for
+// deadline::kLateOutput.
 class Relay {
  public:
   struct Handlers {
     std::function<void(int signal)> signal;  // somebody signalled the shim (SIGKILL: it is gone)
     std::function<void()> out_of_memory;     // the guest's OOM killer took it, or one of its; before exited
-    std::function<void(ExitStatus)> exited;  // before the shim is told; all output until the end is written
+    std::function<void(ExitStatus)> exited;  // before the shim is told
     std::function<void()> finished;          // the streams have ended too; last call
-    std::function<ExitStatus()> wait;  // for the end, beside the stream; throws Error; may outlive the relay
   };
   Relay(std::unique_ptr<AttachStream> stream, ProcessFds fds, Handlers handlers);
   ~Relay();  // cancels what still runs; a process that has not ended is reported to its shim as killed
 
+  // A signal is on its way to the process. True: it has ended already, and only its reader was waited for.
+  bool on_signal(int signal);
+  // Whatever comes, nobody waits for a reader any more.
+  void hurry();
+  bool wait_finished(std::chrono::milliseconds timeout);
+  // Of the terminal, where there is one that has a size.
+  std::optional<WindowSize> window_size() const;
+  // The guest is told the size anew, soon.
+  void resize();
+
  private:
-  struct Answer;
   void pump_output();
   void pump_input();
   void watch_shim();
-  void ask_for_end();
-  void write_output(UniqueFd& fd, std::string_view data, bool is_stdout);
-  bool wait_writable(int fd);
-  void tell_shim(ExitStatus status);
+  bool hear_shim();
   void send_window_size();
+  void know_end(ExitStatus status);
+  void behind_output(std::function<void()> call);
+  void tell_shim(ExitStatus status);
 
   std::unique_ptr<AttachStream> stream_;
   ProcessFds fds_;
   Handlers handlers_;
-  UniqueFd ended_;      // eventfd: the shim has been told; input ends
-  UniqueFd cancelled_;  // eventfd: output ends too
-  UniqueFd tty_;        // for window sizes, whatever happens to fds_.in
+  UniqueFd told_event_;  // eventfds: the shim has been told
+  UniqueFd input_over_;
+  UniqueFd finished_;
+  UniqueFd resized_;
+  UniqueFd tty_;  // for window sizes, whatever happens to fds_.in
   std::atomic<bool> told_{false};
-  std::shared_ptr<Answer> asked_;  // output_'s
-  std::thread output_, input_, shim_watch_;
+
+  std::mutex mutex_;  // of what follows
+  bool end_known_ = false;
+  std::chrono::steady_clock::time_point last_signal_ = std::chrono::steady_clock::time_point::min();
+
+  std::unique_ptr<OutputWriter> out_, err_;  // err_: not with one output
+  std::thread reader_, input_, shim_watch_;
 };
 
 }  // namespace husk::vm

@@ -206,8 +206,7 @@ Json Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
   struct stat netns {};
   check(fstat(fds[4].get(), &netns), "stat of the network namespace");
   const std::string network = std::to_string(netns.st_dev) + "-" + std::to_string(netns.st_ino);
-  ProcessFds process{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]),
-                     body.at("terminal")};
+  ProcessFds process = ProcessFds::take(fds, body.at("terminal"));
   {
     // Not held while we wait for the guest: its boot needs it too.
     std::lock_guard plug_lock(plug_mutex_);
@@ -229,7 +228,7 @@ Json Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
   }
   trace::Span create_span("create");
   const std::vector<std::string> warnings = agent_->create_container(
-      id, config, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring")});
+      id, config, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring"), process.one_output});
   create_span.end();
   spdlog::debug("{} created in the guest", id);
   trace::Span attach("attach");
@@ -282,20 +281,40 @@ void Sandbox::relay(const std::string& id, const std::string& process_id, Proces
   };
   handlers.exited = [this, id, process_id](ExitStatus) { on_exited(id, process_id); };
   handlers.finished = [this, id, process_id] { on_finished(id, process_id); };
-  handlers.wait = [this, id, process_id] { return agent_->wait_process(id, process_id); };
   std::lock_guard lock(mutex_);
   ProcessEntry& entry = find(id).processes[process_id];
   entry.shim = shim;
   entry.relay = std::make_unique<Relay>(std::move(stream), std::move(fds), std::move(handlers));
 }
 
+// The terminal's size is what it is at this moment: whoever got the master may have set it since the create.
+void Sandbox::start_process(const std::string& id, const std::string& process_id) {
+  const auto with_relay = [&](auto&& use) {
+    std::lock_guard lock(mutex_);
+    auto& processes = find(id).processes;
+    const auto entry = processes.find(process_id);
+    if (entry != processes.end() && entry->second.relay) use(*entry->second.relay);
+  };
+  std::optional<WindowSize> size;
+  with_relay([&](Relay& relay) { size = relay.window_size(); });
+  agent_->start_process(id, process_id, size);
+  // A change meanwhile may have come to the guest before that size did.
+  with_relay([&](Relay& relay) { relay.resize(); });
+}
+
 void Sandbox::on_exited(const std::string& id, const std::string& process_id) {
   std::lock_guard lock(mutex_);
   auto found = containers_.find(id);
   if (found == containers_.end()) return;
-  found->second.processes[process_id].exited = true;
+  auto& processes = found->second.processes;
+  if (const auto entry = processes.find(process_id); entry != processes.end()) entry->second.exited = true;
   spdlog::debug("{} {} has ended", id, process_id);
-  if (process_id.empty()) found->second.status = Status::kStopped;
+  if (process_id.empty()) {
+    found->second.status = Status::kStopped;
+    // The kernel kills the others of its pid namespace.
+    for (auto& [name, process] : processes)
+      if (process.relay) process.relay->on_signal(SIGKILL);
+  }
   if (process_id.empty() && found->second.takes_all) {
     end_asked_ = true;
     wake();
@@ -371,18 +390,18 @@ void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
                   "cannot exec in a paused container (use --ignore-paused to override)");
     if (status == Status::kStopped) throw Error(ErrorKind::kWrongState, "cannot exec in a stopped container");
   }
-  ProcessFds process{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]),
-                     body.at("terminal")};
+  ProcessFds process = ProcessFds::take(fds, body.at("terminal"));
   std::string process_id;
   {
     std::lock_guard lock(mutex_);
     process_id = "exec" + std::to_string(next_process_++);
   }
   trace::Span span("exec");
-  agent_->create_process(id, process_id, spec::decode_process(body.at("process").dump()), body.at("cgroup"));
+  agent_->create_process(id, process_id, spec::decode_process(body.at("process").dump()),
+                         {body.at("cgroup"), ignore_paused, process.one_output});
   try {
     relay(id, process_id, std::move(process), body.at("shim"));
-    agent_->start_process(id, process_id);
+    start_process(id, process_id);
     span.end();
     collect_trace();
   } catch (...) {
@@ -395,9 +414,19 @@ void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
   }
 }
 
+// True: its init has ended in the guest, and only its reader kept that from being told.
+bool Sandbox::on_signal(const std::string& id, int signal, bool all) {
+  std::lock_guard lock(mutex_);
+  bool ended = false;
+  for (auto& [name, process] : find(id).processes)
+    if (process.relay && (all || name.empty())) ended |= process.relay->on_signal(signal) && name.empty();
+  return ended;
+}
+
 void Sandbox::kill(const std::string& id, int signal, bool all) {
   // Its processes may outlive its init in another's pid namespace.
   if (!all) require(id, {Status::kCreated, Status::kRunning, Status::kPaused}, "container not running");
+  if (on_signal(id, signal, all) && !all) return;
   try {
     agent_->signal_process(id, "", signal, all);
   } catch (const Error& e) {
@@ -422,6 +451,19 @@ void Sandbox::set_paused(const std::string& id, bool paused) {
   if (container.status != Status::kStopped) container.status = paused ? Status::kPaused : Status::kRunning;
 }
 
+// What still ran is told as killed. Output that is on its way is written first, where it has a reader.
+void Sandbox::end_relays(std::map<std::string, ProcessEntry>& processes) {
+  const auto until = std::chrono::steady_clock::now() + deadline::kLateOutput;
+  for (auto& [name, process] : processes)
+    if (process.relay) process.relay->hurry();
+  for (auto& [name, process] : processes)
+    if (process.relay)
+      process.relay->wait_finished(std::max(
+          std::chrono::milliseconds(0),
+          std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now())));
+  processes.clear();
+}
+
 void Sandbox::remove(const std::string& id) {
   std::map<std::string, ProcessEntry>
       processes;  // their relays end outside of the lock, since they call back
@@ -442,7 +484,7 @@ void Sandbox::remove(const std::string& id) {
     if (found == containers_.end()) return;  // another delete was faster
     processes.swap(found->second.processes);
   }
-  processes.clear();
+  end_relays(processes);
   {
     std::lock_guard plug_lock(plug_mutex_);
     if (share_) share_->remove(id);
@@ -507,7 +549,7 @@ Json Sandbox::handle(Message& request) {
       require(id, {Status::kCreated}, "cannot start a container that is not created");
       {
         trace::Span span("start");
-        agent_->start_process(id, "");
+        start_process(id, "");
       }
       collect_trace();
       spdlog::debug("{} started", id);
@@ -601,7 +643,7 @@ void Sandbox::end() noexcept {
     std::lock_guard lock(mutex_);
     containers.swap(containers_);
   }
-  containers.clear();  // relays: what still ran is told as killed
+  for (auto& [id, container] : containers) end_relays(container.processes);
   if (networks_) networks_->end();
   std::lock_guard plug_lock(plug_mutex_);
   share_.reset();  // from here on no create gets anywhere

@@ -90,6 +90,9 @@ class Sandbox {
   Json status(const std::string& id);
   // Attaches and begins to relay; the process stands at its gate.
   void relay(const std::string& id, const std::string& process_id, ProcessFds fds, pid_t shim);
+  void start_process(const std::string& id, const std::string& process_id);
+  bool on_signal(const std::string& id, int signal, bool all);
+  static void end_relays(std::map<std::string, ProcessEntry>& processes);
   void collect_trace() noexcept;
   std::string heir();
   void on_exited(const std::string& id, const std::string& process_id);

@@ -1,0 +1,157 @@
+#include "vm/sandbox/output_writer.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "libcontainer/base/deadlines.h"
+#include "libcontainer/base/error.h"
+#include "vm/sandbox/stream_fd.h"
+
+namespace husk::vm {
+namespace {
+
+constexpr int kPatience = static_cast<int>(std::chrono::milliseconds(deadline::kLateOutput).count());
+
+}  // namespace
+
+OutputWriter::OutputWriter(UniqueFd fd, Handlers handlers)
+    : handlers_(std::move(handlers)),
+      wake_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
+      fd_(std::move(fd)),
+      watched_(!is_named_fifo(fd_.get())) {
+  unblock(fd_, O_WRONLY);
+  thread_ = std::thread([this] { run(); });
+}
+
+OutputWriter::~OutputWriter() {
+  {
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  wake();
+  thread_.join();
+}
+
+void OutputWriter::wake() {
+  uint64_t one = 1;
+  (void)!::write(wake_.get(), &one, sizeof one);
+}
+
+void OutputWriter::add(Item item) {
+  {
+    std::lock_guard lock(mutex_);
+    items_.push_back(std::move(item));
+  }
+  wake();
+}
+
+void OutputWriter::write(std::string data) {
+  add({Item::Kind::kData, std::move(data), {}});
+}
+
+void OutputWriter::close() {
+  add({Item::Kind::kClose, {}, {}});
+}
+
+void OutputWriter::then(std::function<void()> done) {
+  add({Item::Kind::kCall, {}, std::move(done)});
+}
+
+void OutputWriter::hurry() {
+  {
+    std::lock_guard lock(mutex_);
+    hurried_ = true;
+  }
+  wake();
+}
+
+void OutputWriter::run() {
+  do {
+    while (Item* item = first()) {
+      if (!do_item(*item)) break;
+      std::lock_guard lock(mutex_);
+      items_.pop_front();
+    }
+  } while (wait());
+}
+
+// Stays where it is while others add: only this thread takes items away.
+OutputWriter::Item* OutputWriter::first() {
+  std::lock_guard lock(mutex_);
+  return items_.empty() || ended_ ? nullptr : &items_.front();
+}
+
+// False: it has to wait for the reader.
+bool OutputWriter::do_item(Item& item) {
+  switch (item.kind) {
+    case Item::Kind::kData:
+      return write_data(item.data);
+    case Item::Kind::kClose:
+      fd_.reset();
+      return true;
+    case Item::Kind::kCall:
+      if (item.call) item.call();
+      return true;
+  }
+  return true;
+}
+
+bool OutputWriter::write_data(const std::string& data) {
+  while (fd_ && written_ < data.size()) {
+    const ssize_t n = write_some(fd_.get(), std::string_view(data).substr(written_));
+    if (n >= 0) {
+      written_ += static_cast<size_t>(n);
+      handlers_.taken(static_cast<size_t>(n));
+    } else if (errno == EAGAIN) {
+      return false;
+    } else if (errno != EINTR) {
+      break_off();
+    }
+  }
+  if (written_ < data.size()) handlers_.taken(data.size() - written_);
+  written_ = 0;
+  return true;
+}
+
+void OutputWriter::break_off() {
+  fd_.reset();
+  handlers_.broken();
+}
+
+// For room, or for more to do, or for the reader's end. False: ours.
+bool OutputWriter::wait() {
+  bool blocked = false, hurried = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) return false;
+    blocked = !items_.empty();
+    hurried = hurried_;
+  }
+  // POLLERR and POLLHUP are always told.
+  pollfd fds[2] = {{wake_.get(), POLLIN, 0},
+                   {blocked || watched_ ? fd_.get() : -1, static_cast<short>(blocked ? POLLOUT : 0), 0}};
+  const int n = poll(fds, 2, blocked && hurried ? kPatience : -1);
+  if (n == 0) give_up_waiting();
+  if (n <= 0) return true;
+  uint64_t count;
+  if (fds[0].revents) (void)!read(wake_.get(), &count, sizeof count);
+  if (fds[1].revents && !blocked) break_off();
+  return true;
+}
+
+void OutputWriter::give_up_waiting() {
+  std::vector<std::function<void()>> calls;
+  {
+    std::lock_guard lock(mutex_);
+    for (Item& item : items_)
+      if (item.kind == Item::Kind::kCall && item.call) calls.push_back(std::exchange(item.call, nullptr));
+  }
+  for (const auto& call : calls) call();
+}
+
+}  // namespace husk::vm
