@@ -78,11 +78,18 @@ class AgentClient {
   };
   // network: the KEY of the namespace "husk-ns:KEY" (agent.proto).
   void configure_network(const std::string& network, const std::vector<Card>& cards);
+  // A card or a disk.
   void unplug_card(const std::string& port);
 
+  // Where a device of the config comes from (agent.proto).
+  struct Device {
+    std::string path, name, port;
+  };
   struct CreateOptions {
     std::string bundle;
     bool no_pivot = false, no_new_keyring = false;
+    std::vector<Device> devices;
+    bool all_devices = false;
   };
   void create_container(const std::string& id, const spec::Config& config, const CreateOptions& options);
   // cgroup: a path below the container's own, or empty.

@@ -48,6 +48,7 @@ Container::Container(Reaper& reaper, InitProgram& init_program, ContainerOptions
       id_(std::move(options.id)),
       no_new_keyring_(options.no_new_keyring),
       config_(std::move(options.config)),
+      numbers_(std::move(options.numbers)),
       held_(std::move(options.held)),
       cgroup_(guest_cgroup_path(config_, id_)) {}
 
@@ -185,9 +186,10 @@ void Container::resume() {
   paused_ = false;
 }
 
-std::vector<std::string> Container::update(const spec::Resources& resources) {
+std::vector<std::string> Container::update(spec::Resources resources) {
   if (status() == Status::kStopped)
     throw Error(ErrorKind::kWrongState, "container not running: it is stopped");
+  localize_rules(resources.devices, numbers_);
   std::vector<std::string> warnings = cgroup_.apply(resources);
   for (std::string& warning : cgroup_.apply_container_devices(resources.devices))
     warnings.push_back(std::move(warning));

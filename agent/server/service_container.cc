@@ -14,6 +14,10 @@ grpc::Status AgentService::CreateContainer(grpc::ServerContext*, const agent::Cr
     options.config = spec::decode_config(request->config_json());
     options.no_pivot = request->no_pivot();
     options.no_new_keyring = request->no_new_keyring();
+    options.all_devices = request->all_devices();
+    for (const agent::Device& device : request->devices())
+      options.devices.push_back(
+          {device.path(), device.name(), device.port().empty() ? "" : checked_port(device.port())});
     guest_.create_container(std::move(options));
   });
 }
