@@ -43,6 +43,7 @@ teardown() {
     [[ -z $id ]] || nothing_left "$id" || { tail -5 "$D/dockerd.log" >&2; return 1; }
     # No container of this file runs any more, so no VM either.
     is "VMs left" "$(for pid in $(island_pids); do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -aE '^[^ ]*(qemu|husk-|virtiofsd)'; done)" ""
+    remove_disks
     rm -rf "$T"
 }
 
@@ -374,4 +375,26 @@ nameserver 192.0.2.1
     wait "${pids[@]}"
     for i in {1..20}; do is "exit code and output of $i ($(cat "$T/$i.err"))" "$(cat "$T/$i.status" "$T/$i.out")" "$i"$'\n'"$i"; done
     is "containers" "$(docker ps -aq)" ""
+}
+
+@test "docker run --device and --privileged: a disk, the guest's own devices" {
+    losetup -f >/dev/null 2>&1 || skip "no loop devices"
+    new_disk one
+    local before one=$DISK
+    before=$(sum "$one")
+    ok docker run --rm --name "$NAME" --device "$one:/dev/disk" --device "$one:/dev/same:r" --device /dev/fuse --device /dev/net/tun --cap-add NET_ADMIN busybox \
+        sh -c 'sha256sum </dev/disk; echo written >/dev/disk; head -c 8 /dev/same; ls /dev/fuse; tunctl -t tap7'
+    is "output" "$out" "$before  -"$'\nwritten\n/dev/fuse\ntap7'
+    is "on the host" "$(head -c 8 "$one")" written
+    try docker run --rm --name "$NAME" --device "$one:/dev/disk:r" busybox sh -c 'head -c 8 /dev/disk; echo again >/dev/disk'
+    is "read-only" "$out $status" "written 1"
+    # Every capability, but none of the host's disks.
+    ok docker run --rm --name "$NAME" --privileged busybox sh -c "ls /dev/fuse /dev/net/tun; ls $one || mount -t tmpfs none /tmp && echo mounted"
+    ! is_husk || is "privileged" "$out" $'/dev/fuse\n/dev/net/tun\nmounted'
+    ! is_husk || [[ ! -e /sys/dev/char/10:234 ]] || {
+        try docker run --rm --name "$NAME" --device /dev/btrfs-control busybox true
+        like "what the guest does not have" "$err" "--device /dev/btrfs-control: the guest's kernel has no /dev/btrfs-control"
+    }
+    remove_disks
+    until_ok "the device to be free" eval "! losetup '$one'"
 }

@@ -252,6 +252,20 @@ console_receiver() {
 # on_terminal COMMAND...: on a pseudo-terminal of its own, as a person at a shell has it, without input.
 on_terminal() { script -qec "$(printf '%q ' "$@")" /dev/null </dev/null 3>&- 4>&-; }
 
+# --- block devices ------------------------------------------------------------------------------------------------------------
+# new_disk NAME: one of 4 MiB of random bytes, in $T/NAME.img. Sets DISK, and NUMBERS for jq.
+new_disk() {
+    head -c 4M /dev/urandom >"$T/$1.img"
+    DISK=$(losetup -f --show "$T/$1.img")
+    NUMBERS="major: $((16#$(stat -c %t "$DISK"))), minor: $((16#$(stat -c %T "$DISK")))"
+}
+# Detaches those of this test.
+remove_disks() {
+    local device
+    for device in $(losetup -ln -O NAME,BACK-FILE | awk -v t="$T/" 'index($2, t) == 1 {print $1}'); do losetup -d "$device"; done
+}
+sum() { sha256sum <"$1" | cut -d' ' -f1; }
+
 # --- an engine's island: its own network and mount namespace, with an empty /run, for a daemon and its containers -------------
 island_up() {
     new_folder

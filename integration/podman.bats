@@ -52,6 +52,7 @@ teardown() {
     podman rm -f -t 0 -i "$NAME" "${NAME}b" >/dev/null 2>&1 || true
     [[ -z $id ]] || nothing_left "$id" || return 1
     until_ok "the VMs to be gone" eval '[[ -z $(vms) ]]'
+    remove_disks
     rm -rf "$T"
 }
 vms() {
@@ -227,4 +228,26 @@ on_podman_terminal() {
     # Podman leaves the pod's folder in hierarchies that it does not know.
     remove_plain_cgroups
     find /sys/fs/cgroup -depth -type d -path "*/ht$TAG/$pod*" -exec rmdir {} +
+}
+
+@test "podman run --device and --privileged: a disk, the guest's own devices" {
+    losetup -f >/dev/null 2>&1 || skip "no loop devices"
+    new_disk one
+    local before one=$DISK
+    before=$(sum "$one")
+    ok prun --rm --device "$one:/dev/disk" --device "$one:/dev/same:r" --device /dev/fuse --device /dev/net/tun --cap-add NET_ADMIN busybox \
+        sh -c 'sha256sum </dev/disk; echo written >/dev/disk; head -c 8 /dev/same; ls /dev/fuse; tunctl -t tap7'
+    is "output" "$out" "$before  -"$'\nwritten\n/dev/fuse\ntap7'
+    is "on the host" "$(head -c 8 "$one")" written
+    try prun --rm --device "$one:/dev/disk:r" busybox sh -c 'head -c 8 /dev/disk; echo again >/dev/disk'
+    is "read-only" "$out $status" "written 1"
+    # Every capability, but none of the host's disks.
+    ok prun --rm --privileged busybox sh -c "ls /dev/fuse /dev/net/tun; ls $one || mount -t tmpfs none /tmp && echo mounted"
+    ! is_husk || is "privileged" "$out" $'/dev/fuse\n/dev/net/tun\nmounted'
+    ! is_husk || [[ ! -e /sys/dev/char/10:234 ]] || {
+        try prun --rm --device /dev/btrfs-control busybox true
+        like "what the guest does not have" "$err" "--device /dev/btrfs-control: the guest's kernel has no /dev/btrfs-control"
+    }
+    remove_disks
+    until_ok "the device to be free" eval "! losetup '$one'"
 }

@@ -25,7 +25,7 @@ struct MachineConfig {
   uint32_t vcpus = 1;
   uint32_t memory_mib = 512;
   uint32_t tcg_tb_size_mib = 32;
-  uint32_t hotplug_ports = 8;  // pcie-root-ports for what is plugged later (shares, network cards)
+  uint32_t hotplug_ports = 8;  // pcie-root-ports for what is plugged later (shares, network cards, disks)
   bool seccomp = true;         // QEMU's own -sandbox
 };
 
@@ -52,12 +52,14 @@ class Machine {
   virtual void plug_share(const std::string& tag, UniqueFd socket) = 0;
   // Plugs a virtio-net card on an open tap.
   virtual Slot plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) = 0;
-  // Takes a network card out, in two steps: the guest has to let go of it in between (turn its slot's power
-  // off), and QEMU has to have been asked before.
-  virtual void ask_unplug(const Slot& card) = 0;
-  // Waits until it is out and gives the port back. The tap is closed in any case. Throws kTimeout when the
-  // guest keeps the card: then its port stays taken.
-  virtual void finish_unplug(const Slot& card, std::chrono::milliseconds patience) = 0;
+  // Plugs a virtio-blk disk on an open block device, opened for writing unless readonly.
+  virtual Slot plug_disk(UniqueFd disk, bool readonly) = 0;
+  // Takes a network card or a disk out, in two steps: the guest has to let go of it in between (turn its
+  // slot's power off), and QEMU has to have been asked before.
+  virtual void ask_unplug(const Slot& slot) = 0;
+  // Waits until it is out and gives the port back. A card's tap is closed in any case. Throws kTimeout when
+  // the guest keeps it: then its port stays taken, and a disk open.
+  virtual void finish_unplug(const Slot& slot, std::chrono::milliseconds patience) = 0;
   // Reads the device state of a saved VM and returns when the guest runs on; MachineStart::memory holds its
   // RAM by then. Throws kTimeout; kGuestDied with QEMU's words.
   virtual void resume(UniqueFd state) = 0;

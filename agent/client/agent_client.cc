@@ -131,7 +131,7 @@ void AgentClient::configure_network(const std::string& network, const std::vecto
 void AgentClient::unplug_card(const std::string& port) {
   agent::UnplugCardRequest request;
   request.set_port(port);
-  impl_->call(&agent::Agent::Stub::UnplugCard, request, "guest: letting go of a network card");
+  impl_->call(&agent::Agent::Stub::UnplugCard, request, "guest: letting go of what is in port " + port);
 }
 
 std::vector<std::string> AgentClient::create_container(const std::string& id, const spec::Config& config,
@@ -143,6 +143,13 @@ std::vector<std::string> AgentClient::create_container(const std::string& id, co
   request.set_no_pivot(options.no_pivot);
   request.set_no_new_keyring(options.no_new_keyring);
   request.set_one_output(options.one_output);
+  request.set_all_devices(options.all_devices);
+  for (const Device& device : options.devices) {
+    agent::Device* out = request.add_devices();
+    out->set_path(device.path);
+    out->set_name(device.name);
+    out->set_port(device.port);
+  }
   return warnings_of(impl_->call(&agent::Agent::Stub::CreateContainer, request, "", deadline::kAgentCreate));
 }
 

@@ -87,12 +87,19 @@ class AgentClient {
   };
   // network: the KEY of the namespace "husk-ns:KEY" (agent.proto).
   void configure_network(const std::string& network, const std::vector<Card>& cards);
+  // A card or a disk.
   void unplug_card(const std::string& port);
 
+  // Where a device of the config comes from (agent.proto).
+  struct Device {
+    std::string path, name, port;
+  };
   struct CreateOptions {
     std::string bundle;
     bool no_pivot = false, no_new_keyring = false;
     bool one_output = false;  // stderr is stdout's pipe
+    std::vector<Device> devices;
+    bool all_devices = false;
   };
   // Returns the guest's warnings: what its kernel cannot honour.
   std::vector<std::string> create_container(const std::string& id, const spec::Config& config,

@@ -56,6 +56,7 @@ Container::Container(Reaper& reaper, InitProgram& init_program, ContainerOptions
       id_(std::move(options.id)),
       no_new_keyring_(options.no_new_keyring),
       config_(std::move(options.config)),
+      numbers_(std::move(options.numbers)),
       held_(std::move(options.held)),
       cgroup_(guest_cgroup_path(config_, id_)) {}
 
@@ -201,9 +202,10 @@ void Container::resume() {
   paused_ = false;
 }
 
-std::vector<std::string> Container::update(const spec::Resources& resources) {
+std::vector<std::string> Container::update(spec::Resources resources) {
   if (status() == Status::kStopped)
     throw Error(ErrorKind::kWrongState, "container not running: it is stopped");
+  localize_rules(resources.devices, numbers_);
   return limit(resources);
 }
 

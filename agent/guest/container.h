@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/guest/devices.h"
 #include "agent/guest/process.h"
 #include "agent/guest/storage.h"
 #include "libcontainer/linux/cgroups.h"
@@ -24,6 +25,9 @@ struct ContainerOptions {
   std::string id, bundle;
   spec::Config config;  // as it came; create() keeps what this kernel has to do
   bool no_pivot = false, no_new_keyring = false, one_output = false;
+  std::vector<DeviceSource> devices;        // of the config's
+  bool all_devices = false;                 // and this kernel's
+  DeviceNumbers numbers;                    // of the devices, once they were found
   std::vector<std::shared_ptr<void>> held;  // what its mounts name, for as long as it lives
 };
 
@@ -54,7 +58,7 @@ class Container {
   void signal(const std::string& process_id, int signal, bool all);
   void pause();
   void resume();
-  std::vector<std::string> update(const spec::Resources& resources);
+  std::vector<std::string> update(spec::Resources resources);
   nlohmann::json stats() const { return cgroup_.stats(); }
   std::vector<pid_t> pids() const { return cgroup_.pids(); }
 
@@ -78,6 +82,7 @@ class Container {
   const std::string id_;
   const bool no_new_keyring_;
   const spec::Config config_;
+  const DeviceNumbers numbers_;
   const std::vector<std::shared_ptr<void>> held_;
   Cgroup cgroup_;
   std::shared_ptr<Process> init_;

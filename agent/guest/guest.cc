@@ -13,6 +13,7 @@ std::vector<std::string> Guest::create_container(ContainerOptions options) {
   options.held = localize_config(
       options.config, [this](const std::string& id) { return container(id)->pid(); }, namespaces_, memories_,
       volumes_);
+  options.numbers = localize_devices(options.config, options.devices, options.all_devices);
   const std::string id = options.id;
   {
     std::lock_guard lock(mutex_);

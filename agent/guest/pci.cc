@@ -66,6 +66,18 @@ std::vector<std::string> entries(const std::string& folder) {
   return names;
 }
 
+// What the virtio driver has made of the device in this port: its first entry of this class.
+std::string interface_in_port(const std::string& port, const char* kind) {
+  const std::string folder = device_path(port);
+  for (const std::string& device : entries(folder)) {
+    if (!is_pci_address(device)) continue;
+    for (const std::string& name : entries(path_join(folder, device)))
+      if (name.starts_with("virtio"))
+        for (std::string& found : entries(path_join(folder, device + "/" + name + "/" + kind))) return found;
+  }
+  return "";
+}
+
 }  // namespace
 
 void power_slots() noexcept {
@@ -88,15 +100,11 @@ bool is_pci_address(const std::string& text) {
 }
 
 std::string card_in_port(const std::string& port) {
-  const std::string folder = device_path(port);
-  for (const std::string& device : entries(folder)) {
-    if (!is_pci_address(device)) continue;
-    for (const std::string& name : entries(path_join(folder, device)))
-      if (name.starts_with("virtio"))
-        for (std::string& card : entries(path_join(folder, path_join(device, path_join(name, "net")))))
-          return card;
-  }
-  return "";
+  return interface_in_port(port, "net");
+}
+
+std::string disk_in_port(const std::string& port) {
+  return interface_in_port(port, "block");
 }
 
 void eject(const std::string& port) {

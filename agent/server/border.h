@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "agent/guest/pci.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/trace.h"
@@ -40,6 +41,13 @@ inline const std::string& checked_id(const std::string& id) {
 // A process's id; empty is the container's init.
 inline const std::string& checked_process_id(const std::string& id) {
   return id.empty() ? id : checked_id(id);
+}
+
+// Where something is plugged into.
+inline const std::string& checked_port(const std::string& port) {
+  if (!guest::is_pci_address(port))
+    throw Error(ErrorKind::kInvalid, "\"" + printable(port) + "\" is no PCI address");
+  return port;
 }
 
 }  // namespace husk

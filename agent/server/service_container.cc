@@ -15,6 +15,10 @@ grpc::Status AgentService::CreateContainer(grpc::ServerContext*, const agent::Cr
     options.no_pivot = request->no_pivot();
     options.no_new_keyring = request->no_new_keyring();
     options.one_output = request->one_output();
+    options.all_devices = request->all_devices();
+    for (const agent::Device& device : request->devices())
+      options.devices.push_back(
+          {device.path(), device.name(), device.port().empty() ? "" : checked_port(device.port())});
     for (std::string& warning : guest_.create_container(std::move(options)))
       reply->add_warnings(std::move(warning));
   });

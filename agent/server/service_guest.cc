@@ -35,12 +35,6 @@ void begin_trace(int64_t hello_ns) {
   trace::add_span("boot", agent, hello_ns);
 }
 
-const std::string& checked_port(const std::string& port) {
-  if (!guest::is_pci_address(port))
-    throw Error(ErrorKind::kInvalid, "\"" + printable(port) + "\" is no PCI address");
-  return port;
-}
-
 }  // namespace
 
 grpc::Status AgentService::Hello(grpc::ServerContext*, const agent::HelloRequest* request,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <sstream>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
@@ -21,8 +22,10 @@ mode_t type_bits(const std::string& type) {
   throw Error(ErrorKind::kInvalid, "unknown device type \"" + printable(type) + "\"");
 }
 
+// The outside's node may have another path than the container's.
 void bind_device(const Root& root, const spec::Device& device) {
-  UniqueFd tree = clone_mount(AT_FDCWD, device.path, false);
+  const std::string name = is_node_of(device.path, device) ? "" : kernel_name(device);
+  UniqueFd tree = clone_mount(AT_FDCWD, name.empty() ? device.path : path_join("/dev", name), false);
   attach_mount(tree.get(), root.make_file(device.path).get());
 }
 
@@ -44,6 +47,27 @@ void make_device(const Root& root, const spec::Device& device) {
 }
 
 }  // namespace
+
+std::string sysfs_path(const spec::Device& device) {
+  return std::string("/sys/dev/") + (device.type == "b" ? "block/" : "char/") + std::to_string(device.major) +
+         ":" + std::to_string(device.minor);
+}
+
+std::string kernel_name(const spec::Device& device) {
+  const std::string file = path_join(sysfs_path(device), "uevent");
+  if (!path_exists(file)) return "";
+  constexpr std::string_view kKey = "DEVNAME=";
+  std::istringstream lines(read_file(file));
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with(kKey)) return line.substr(kKey.size());
+  return "";
+}
+
+bool is_node_of(const std::string& path, const spec::Device& device) {
+  struct stat st {};
+  return stat(path.c_str(), &st) == 0 && (st.st_mode & S_IFMT) == type_bits(device.type) &&
+         st.st_rdev == makedev(static_cast<unsigned>(device.major), static_cast<unsigned>(device.minor));
+}
 
 std::vector<spec::Device> default_devices() {
   struct Row {

@@ -1,6 +1,7 @@
 // Device nodes of a container.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "libcontainer/base/root.h"
@@ -13,5 +14,13 @@ std::vector<spec::Device> default_devices();
 // Makes the default devices that the list does not name, then the list's. A node that exists is left alone.
 // bind: the outside's nodes are bind-mounted, because mknod(2) is forbidden in a user namespace.
 void make_devices(const Root& root, const std::vector<spec::Device>& devices, bool bind);
+
+// Where sysfs has the device of this type ("c", "u", "b") and number: "/sys/dev/char/10:229".
+std::string sysfs_path(const spec::Device& device);
+// What this kernel calls it, below /dev ("net/tun"), which is where devtmpfs has it; empty where it has none
+// of that number.
+std::string kernel_name(const spec::Device& device);
+// Whether the path is a node of this very device; symlinks are followed.
+bool is_node_of(const std::string& path, const spec::Device& device);
 
 }  // namespace husk

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/if_tun.h>
+#include <linux/loop.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -196,6 +197,50 @@ TEST_F(QemuTest, AnUnpluggedCardsPortIsUsedAgain) {
               require(guest_run(agent.get(), "true") == "=0", "the guest lives");
             }),
             "");
+}
+
+// A loop device, or an empty path.
+std::string attach_loop(const std::string& file) {
+  UniqueFd image = open_file(file, O_RDWR), control = UniqueFd(open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+  for (int tries = 0; control && tries < 5; ++tries) {
+    const int number = ioctl(control.get(), LOOP_CTL_GET_FREE);
+    const std::string path = "/dev/loop" + std::to_string(number);
+    const UniqueFd loop(open(path.c_str(), O_RDWR | O_CLOEXEC));
+    if (number >= 0 && loop && ioctl(loop.get(), LOOP_SET_FD, image.get()) == 0) return path;
+  }
+  return "";
+}
+
+TEST_F(QemuTest, ADiskAndItsPort) {
+  need_guest();
+  if (IsSkipped()) return;
+  const std::string image = folder / "image";
+  write_file(image, std::string(1 << 20, 'a'), true);
+  const std::string path = attach_loop(image);
+  if (path.empty()) GTEST_SKIP() << "no loop devices";
+  EXPECT_EQ(in_child([&] {
+              config.hotplug_ports = 1;
+              auto machine = start_qemu(config);
+              UniqueFd agent = machine->take_agent();
+              for (const bool readonly : {true, false}) {
+                const Slot disk =
+                    machine->plug_disk(open_file(path, readonly ? O_RDONLY : O_RDWR | O_EXCL), readonly);
+                const std::string port = "/sys/bus/pci/devices/" + disk.port;
+                std::string out =
+                    guest_run(agent.get(),
+                              "echo 1 >/sys/bus/pci/rescan; cat /sys/block/vda/size /sys/block/vda/ro; "
+                              "head -c 3 /dev/vda; echo; echo bbb >/dev/vda");
+                require(out.find(readonly ? "2048\n1\naaa\n" : "2048\n0\naaa\n=0") == 0, "the disk: " + out);
+                machine->ask_unplug(disk);
+                guest_run(agent.get(), "for d in " + port + "/0*; do echo 1 >$d/remove; done; slot " + port +
+                                           " 007; slot " + port + " 001");
+                machine->finish_unplug(disk, deadline::kUnplug);
+              }
+              require(open_file(path, O_RDWR | O_EXCL).get() >= 0, "nobody has it any more");
+              require(read_file(image).substr(0, 4) == "bbb\n", "what the guest wrote");
+            }),
+            "");
+  ioctl(open_file(path, O_RDWR).get(), LOOP_CLR_FD);
 }
 
 TEST_F(QemuTest, AFailedPlugLeavesThePortFree) {

@@ -1,8 +1,11 @@
 // Machine on QEMU: three socketpairs, one process, QMP for what is plugged.
+#include <linux/fs.h>
 #include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <map>
 
 #include "vm/helper_process.h"
 #include "vm/machine.h"
@@ -23,52 +26,71 @@ class Qemu : public Machine {
   ~Qemu() override { process_.end(std::chrono::milliseconds(0)); }
 
   void plug_share(const std::string& tag, UniqueFd socket) override {
-    plug("share " + tag, std::move(socket), [&](const std::string& id, const std::string& bus) {
+    plug("share " + tag, [&](const std::string& id, const std::string& bus) {
       Json address = {{"type", "fd"}, {"data", {{"str", id}}}};
-      qmp_.execute(
-          "chardev-add",
-          {{"id", id}, {"backend", {{"type", "socket"}, {"data", {{"addr", address}, {"server", false}}}}}});
-      device_add("chardev-remove", id,
-                 {{"driver", "vhost-user-fs-pci"},
-                  {"id", "dev-" + id},
-                  {"bus", bus},
-                  {"chardev", id},
-                  {"tag", tag}});
+      Json backend = {{"type", "socket"}, {"data", {{"addr", address}, {"server", false}}}};
+      give_fd(id, socket, [&] { qmp_.execute("chardev-add", {{"id", id}, {"backend", backend}}); });
+      device_add({{"chardev-remove", {{"id", id}}}}, id,
+                 {{"driver", "vhost-user-fs-pci"}, {"bus", bus}, {"chardev", id}, {"tag", tag}});
     });
   }
 
   Slot plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) override {
-    return plug("network card " + mac, std::move(tap), [&](const std::string& id, const std::string& bus) {
+    return plug("network card " + mac, [&](const std::string& id, const std::string& bus) {
       // No vhost-net: it is not everywhere, and under TCG it does not matter.
-      qmp_.execute("netdev_add", {{"type", "tap"}, {"id", id}, {"fd", id}, {"vhost", false}});
-      Json device = {
-          {"driver", "virtio-net-pci"}, {"id", "dev-" + id}, {"bus", bus}, {"netdev", id}, {"mac", mac}};
+      const Json backend = {{"type", "tap"}, {"id", id}, {"fd", id}, {"vhost", false}};
+      give_fd(id, tap, [&] { qmp_.execute("netdev_add", backend); });
+      Json device = {{"driver", "virtio-net-pci"}, {"bus", bus}, {"netdev", id}, {"mac", mac}};
       device["romfile"] = "";  // nobody boots from it
       if (mtu >= 68 && mtu <= 65535) device["host_mtu"] = mtu;
-      device_add("netdev_del", id, device);
+      device_add({{"netdev_del", {{"id", id}}}}, id, device);
     });
   }
 
-  void ask_unplug(const Slot& card) override {
-    with_qemus_words("unplugging " + card.id, [&] {
-      qmp_.execute("device_del", {{"id", "dev-" + card.id}});
+  // QEMU opens nothing: it duplicates the fd of the set whose access mode is what it needs.
+  Slot plug_disk(UniqueFd disk, bool readonly) override {
+    return plug("disk", [&](const std::string& id, const std::string& bus) {
+      const Json set = {{"fdset-id", qmp_.execute("add-fd", Json::object(), {disk.get()}).at("fdset-id")}};
+      Undo undo = {{"remove-fd", set}};
+      try {
+        qmp_.execute("blockdev-add", {{"driver", "host_device"},
+                                      {"node-name", id},
+                                      {"filename", "/dev/fdset/" + set.at("fdset-id").dump()},
+                                      {"read-only", readonly},
+                                      {"discard", "unmap"}});
+      } catch (const Error&) {
+        forget(undo);
+        throw;
+      }
+      undo.insert(undo.begin(), {"blockdev-del", {{"node-name", id}}});
+      Json device = {{"driver", "virtio-blk-pci"}, {"bus", bus}, {"drive", id}};
+      if (int size = 0; ioctl(disk.get(), BLKSSZGET, &size) == 0) device["logical_block_size"] = size;
+      device_add(undo, id, device);
     });
   }
 
-  void finish_unplug(const Slot& card, std::chrono::milliseconds patience) override {
-    with_qemus_words("unplugging " + card.id, [&] {
+  void ask_unplug(const Slot& slot) override {
+    with_qemus_words("unplugging " + slot.id, [&] {
+      qmp_.execute("device_del", {{"id", "dev-" + slot.id}});
+    });
+  }
+
+  void finish_unplug(const Slot& slot, std::chrono::milliseconds patience) override {
+    with_qemus_words("unplugging " + slot.id, [&] {
+      const Undo undo = std::exchange(backends_[slot.id], {});
+      backends_.erase(slot.id);
       try {
         const auto until = std::chrono::steady_clock::now() + patience;
         // A device has two such events, the other one with a path in place of the id.
-        while (qmp_.wait_event("DEVICE_DELETED", until).at("data").value("device", "") != "dev-" + card.id) {
+        while (qmp_.wait_event("DEVICE_DELETED", until).at("data").value("device", "") != "dev-" + slot.id) {
         }
       } catch (const Error&) {
-        forget("netdev_del", {{"id", card.id}});
+        forget(undo);
         throw;
       }
-      qmp_.execute("netdev_del", {{"id", card.id}});
+      for (const auto& [command, arguments] : undo) qmp_.execute(command, arguments);
       for (uint32_t port = 0; port < config_.hotplug_ports; ++port)
-        if (hotplug_address(port) == card.port) ports_[port] = false;
+        if (hotplug_address(port) == slot.port) ports_[port] = false;
     });
   }
 
@@ -115,29 +137,37 @@ class Qemu : public Machine {
   }
 
  private:
-  // Hands fd to QEMU under a new name and gives attach() that name and a free port. A failed plug leaves the
-  // port free.
+  using Undo = std::vector<std::pair<std::string, Json>>;  // QMP commands
+
+  // Gives attach() a new name and a free port's bus. A failed plug leaves the port free.
   template <typename F>
-  Slot plug(const std::string& what, UniqueFd fd, F&& attach) {
+  Slot plug(const std::string& what, F&& attach) {
     Slot slot;
     with_qemus_words("plugging " + what, [&] {
       const auto free = std::ranges::find(ports_, false);
       if (free == ports_.end())
-        throw Error(ErrorKind::kUnsupported,
-                    "all " + std::to_string(config_.hotplug_ports) + " hot-plug ports are in use");
+        throw Error(ErrorKind::kUnsupported, "all " + std::to_string(config_.hotplug_ports) +
+                                                 " hot-plug ports of the VM are in use (one by its files, "
+                                                 "the others by network cards and disks)");
       const auto port = static_cast<uint32_t>(free - ports_.begin());
       std::string id = "plug" + std::to_string(next_id_++);
-      qmp_.execute("getfd", {{"fdname", id}}, {fd.get()});
-      try {
-        attach(id, hotplug_bus(port));
-      } catch (const Error&) {
-        forget("closefd", {{"fdname", id}});
-        throw;
-      }
+      attach(id, hotplug_bus(port));
       *free = true;
       slot = {id, hotplug_address(port)};
     });
     return slot;
+  }
+
+  // Hands fd to QEMU under a name for what takes it.
+  template <typename F>
+  void give_fd(const std::string& name, const UniqueFd& fd, F&& take) {
+    qmp_.execute("getfd", {{"fdname", name}}, {fd.get()});
+    try {
+      take();
+    } catch (const Error&) {
+      forget({{"closefd", {{"fdname", name}}}});
+      throw;
+    }
   }
 
   // RAM that is shared with us is neither written nor read: it is in its file already.
@@ -160,22 +190,25 @@ class Qemu : public Machine {
     }
   }
 
-  void device_add(const char* undo, const std::string& backend, const Json& device) {
+  // undo: of its backend, here and when it is unplugged.
+  void device_add(const Undo& undo, const std::string& id, Json device) {
+    device["id"] = "dev-" + id;
     try {
       qmp_.execute("device_add", device);
     } catch (const Error&) {
-      forget(undo, {{"id", backend}});
+      forget(undo);
       throw;
     }
+    backends_[id] = undo;
   }
 
   // Undo of something half done: that it may fail too is no news.
-  void forget(const char* command, const Json& arguments) noexcept {
-    try {
-      qmp_.execute(command, arguments);
-    } catch (const std::exception& e) {
-      spdlog::debug("{}", e.what());
-    }
+  void forget(const Undo& undo) noexcept {
+    for (const auto& [command, arguments] : undo) try {
+        qmp_.execute(command, arguments);
+      } catch (const std::exception& e) {
+        spdlog::debug("{}", e.what());
+      }
   }
 
   MachineConfig config_;
@@ -183,6 +216,7 @@ class Qemu : public Machine {
   Qmp qmp_;
   UniqueFd agent_, console_;
   std::vector<bool> ports_{std::vector<bool>(config_.hotplug_ports)};  // taken
+  std::map<std::string, Undo> backends_;                               // of what is plugged, by id
   unsigned next_id_ = 0;
 };
 

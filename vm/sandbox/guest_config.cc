@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -59,7 +60,7 @@ void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, GuestConfig
   if (stat(source.c_str(), &st) != 0) throw_errno("mounting " + mount.destination + ": " + source);
   if (clean_path(mount.destination) == "/dev/shm") return make_shm(mount, source, st);
   // Kernel file systems and device nodes mean the guest's kernel: the same path there.
-  if (is_below(source, "/sys") || is_below(source, "/proc") || S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
+  if (is_below(source, "/sys") || is_below(source, "/proc") || S_ISCHR(st.st_mode)) {
     mount.source = source;
     return;
   }
@@ -70,6 +71,17 @@ void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, GuestConfig
   const std::string name = volume_name(source, kind);
   guest.shared.push_back({name, source, kind});
   mount.source = Share::guest_path(args.id, name);
+}
+
+// Rootless engines bind the node of a device, since they can make none.
+void make_disks_of_binds(spec::Config& config) {
+  std::erase_if(config.mounts, [&](const spec::Mount& mount) {
+    struct stat st {};
+    if (!is_bind(mount) || stat(mount.source.c_str(), &st) != 0 || !S_ISBLK(st.st_mode)) return false;
+    config.linux_->devices.push_back({clean_path(mount.destination), "b", major(st.st_rdev),
+                                      minor(st.st_rdev), st.st_mode & 07777, st.st_uid, st.st_gid});
+    return true;
+  });
 }
 
 // Podman's `-v SOURCE:DESTINATION:O` and image mounts: its folders are the host's, so the overlay is, too.
@@ -160,6 +172,7 @@ GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& a
   guest.shared.push_back({"rootfs", args.rootfs, {host.root->readonly, false}});
   config.root->path = Share::guest_path(args.id, "rootfs");
   drop_host_cgroups(config);
+  if (config.linux_) make_disks_of_binds(config);
   for (size_t i = 0; i < config.mounts.size(); ++i) {
     spec::Mount& mount = config.mounts[i];
     if (is_bind(mount))
@@ -177,6 +190,7 @@ GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& a
     keep_host_name(config);
     if (config.linux_->resources) config.linux_->resources = guest_resources(*config.linux_->resources);
     for (spec::Namespace& ns : config.linux_->namespaces) ns.path = guest_namespace(ns, args);
+    guest.devices = translate_devices(config);
   }
   return guest;
 }

@@ -1,6 +1,6 @@
 // The host's config.json made the guest's: sources of bind mounts become paths below the share, namespaces of
-// the host become names, what only the host can do is taken out. Runs in husk, where the engine's mounts are
-// seen.
+// the host become names, block devices disks, what only the host can do is taken out. Runs in husk, where the
+// engine's mounts are seen.
 #pragma once
 
 #include <sys/types.h>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "spec/config.h"
+#include "vm/sandbox/host_devices.h"
 #include "vm/share/share.h"
 
 namespace husk::vm {
@@ -24,6 +25,7 @@ struct SharedSource {
 struct GuestConfig {
   spec::Config config;
   std::vector<SharedSource> shared;
+  VmDevices devices;
   std::vector<std::string> warnings;  // what a VM cannot honour
 };
 

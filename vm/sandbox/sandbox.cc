@@ -18,6 +18,9 @@
 
 namespace husk::vm {
 
+// stdin, stdout, stderr, husk-shim, network namespace, config.
+constexpr size_t kCreateFds = 6;
+
 Sandbox::Sandbox(BootRequest boot)
     : boot_(std::move(boot)), wake_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
   add_container(boot_.id, boot_.takes_all);
@@ -34,6 +37,7 @@ Sandbox::Sandbox(BootRequest boot)
   }
   spdlog::debug("virtiofsd and QEMU run");
   networks_ = std::make_unique<Networks>(plug_mutex_, *machine_, *agent_);
+  disks_ = std::make_unique<Disks>(plug_mutex_, *machine_, *agent_);
   console_ = std::make_unique<Console>(machine_->take_console());
   boot_thread_ = std::thread([this] { boot_guest(); });
 }
@@ -199,14 +203,43 @@ void Sandbox::leave_network(const std::string& key) {
   networks_->leave(key);
 }
 
+// The VM's end is the disks', too.
+void Sandbox::leave_disks(const std::string& id) {
+  {
+    std::lock_guard lock(mutex_);
+    if (end_asked_ || idle()) return;
+  }
+  disks_->leave(id);
+}
+
+// Of fds those behind create's own, in the order in which devices want one. With plug_mutex_ held.
+std::vector<AgentClient::Device> Sandbox::plug_devices(const std::string& id, const Json& wanted,
+                                                       std::vector<UniqueFd>& fds) {
+  std::vector<AgentClient::Device> devices;
+  size_t next = kCreateFds;
+  for (const Json& device : wanted) {
+    AgentClient::Device& out = devices.emplace_back();
+    out.path = device.at("path");
+    out.name = device.at("name");
+    if (!out.name.empty()) continue;
+    with_context("--device " + printable(out.path), [&] {
+      Disks::Wanted disk{device.at("key"), {}, device.at("readonly"), device.at("in_use")};
+      if (device.at("fd")) disk.fd = std::move(fds.at(next++));
+      out.port = disks_->plug(id, std::move(disk));
+    });
+  }
+  return devices;
+}
+
 Json Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
   std::string id = body.at("id");
-  if (fds.size() != 6) throw Error(ErrorKind::kInvalid, "create: expected 6 fds");
+  if (fds.size() < kCreateFds) throw Error(ErrorKind::kInvalid, "create: expected 6 fds");
   spec::Config config = spec::decode_config(read_all(fds[5].get(), kMaxSmallFile, "reading the config"));
   struct stat netns {};
   check(fstat(fds[4].get(), &netns), "stat of the network namespace");
   const std::string network = std::to_string(netns.st_dev) + "-" + std::to_string(netns.st_ino);
   ProcessFds process = ProcessFds::take(fds, body.at("terminal"));
+  std::vector<AgentClient::Device> devices;
   {
     // Not held while we wait for the guest: its boot needs it too.
     std::lock_guard plug_lock(plug_mutex_);
@@ -217,6 +250,7 @@ Json Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
     }
     trace::Span span("network");
     with_context("network", [&] { networks_->enter(fds[4].get(), network); });
+    devices = plug_devices(id, body.at("devices"), fds);
   }
   {
     trace::Span span("wait for the guest");
@@ -228,7 +262,9 @@ Json Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
   }
   trace::Span create_span("create");
   const std::vector<std::string> warnings = agent_->create_container(
-      id, config, {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring"), process.one_output});
+      id, config,
+      {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring"), process.one_output,
+       std::move(devices), body.at("all_devices")});
   create_span.end();
   spdlog::debug("{} created in the guest", id);
   trace::Span attach("attach");
@@ -500,6 +536,7 @@ void Sandbox::remove(const std::string& id) {
     wake();
   }
   leave_network(network);
+  leave_disks(id);
 }
 
 Json Sandbox::status(const std::string& id) {

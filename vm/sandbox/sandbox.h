@@ -17,6 +17,7 @@
 #include "vm/machine.h"
 #include "vm/sandbox/console.h"
 #include "vm/sandbox/control.h"
+#include "vm/sandbox/disks.h"
 #include "vm/sandbox/networks.h"
 #include "vm/sandbox/relay.h"
 #include "vm/share/share.h"
@@ -79,7 +80,10 @@ class Sandbox {
   void wait_for_guest();
   void add_container(const std::string& id, bool takes_all);
   void add_mounts(const Json& body, std::vector<UniqueFd>& fds);
+  std::vector<AgentClient::Device> plug_devices(const std::string& id, const Json& wanted,
+                                                std::vector<UniqueFd>& fds);
   void leave_network(const std::string& key);
+  void leave_disks(const std::string& id);
   Json create(const Json& body, std::vector<UniqueFd>& fds);  // {"warnings"}
   void exec(const Json& body, std::vector<UniqueFd>& fds);
   void kill(const std::string& id, int signal, bool all);
@@ -128,6 +132,7 @@ class Sandbox {
   // guest.
   std::mutex plug_mutex_;
   std::unique_ptr<Networks> networks_;
+  std::unique_ptr<Disks> disks_;
 };
 
 }  // namespace husk::vm

@@ -293,7 +293,9 @@ void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, i
                {"terminal", args.stdio.terminal},
                {"shim", shim},
                {"no_pivot", args.no_pivot},
-               {"no_new_keyring", args.no_new_keyring}};
+               {"no_new_keyring", args.no_new_keyring},
+               {"all_devices", guest.devices.all},
+               {"devices", Json::array()}};
   // By file, since a config may be larger than a message.
   const std::string path = path_join(args.container.folder, "guest-config.json");
   write_file(path, spec::encode_config(guest.config).dump(), true);
@@ -301,6 +303,15 @@ void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, i
   std::vector<int> fds = process_fds(args.stdio, shim_socket);
   fds.push_back(netns.get());
   fds.push_back(config.get());
+  for (const VmDevice& device : guest.devices.list) {
+    body["devices"].push_back({{"path", device.path},
+                               {"name", device.name},
+                               {"key", device.key},
+                               {"readonly", device.readonly},
+                               {"in_use", device.in_use},
+                               {"fd", static_cast<bool>(device.disk)}});
+    if (device.disk) fds.push_back(device.disk.get());
+  }
   log_warnings(tell(connection, body, fds, deadline::kCreateReply));
 }
 
