@@ -44,6 +44,11 @@ class AgentService final : public agent::Agent::Service {
                              agent::Empty*) override;
   grpc::Status WaitProcess(grpc::ServerContext*, const agent::ProcessRef*, agent::Exited*) override;
 
+  // service_connections.cc
+  grpc::Status Listen(grpc::ServerContext*,
+                      grpc::ServerReaderWriter<agent::ListenOutput, agent::ListenInput>*) override;
+  grpc::Status Carry(grpc::ServerContext*, grpc::ServerReaderWriter<agent::Data, agent::Data>*) override;
+
  private:
   guest::Guest& guest_;
 };

@@ -17,6 +17,7 @@ namespace husk::wire {
 inline constexpr uint32_t kProtocolVersion = 3;
 inline constexpr size_t kMaxChunk = 64u << 10;      // of stdin, stdout, stderr
 inline constexpr size_t kStdinWindow = 256u << 10;  // of stdin on the way, see AttachOutput.stdin_taken
+inline constexpr unsigned kMaxConnections = 64;     // that Listen and Carry have at a time
 inline constexpr int kMaxRpcMessage = 16 << 20;     // a config.json may be large
 
 // Takes the fd over. Such a channel cannot reconnect: when the fd ends, every call fails with UNAVAILABLE.

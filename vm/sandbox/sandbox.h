@@ -15,6 +15,7 @@
 #include "libcontainer/base/message.h"
 #include "libcontainer/container/backend.h"
 #include "vm/machine.h"
+#include "vm/sandbox/connections.h"
 #include "vm/sandbox/console.h"
 #include "vm/sandbox/control.h"
 #include "vm/sandbox/networks.h"
@@ -79,6 +80,7 @@ class Sandbox {
   void wait_for_guest();
   void add_container(const std::string& id, bool takes_all);
   void add_mounts(const Json& body, std::vector<UniqueFd>& fds);
+  void add_connections(const Json& body, std::vector<UniqueFd>& fds);
   void leave_network(const std::string& key);
   void create(const Json& body, std::vector<UniqueFd>& fds);
   void exec(const Json& body, std::vector<UniqueFd>& fds);
@@ -109,6 +111,7 @@ class Sandbox {
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Console> console_;
   std::unique_ptr<AgentClient> agent_;
+  std::unique_ptr<Connections> connections_;
   std::thread boot_thread_;
   bool resumed_ = false;  // from a template
 
