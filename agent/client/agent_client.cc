@@ -6,6 +6,7 @@
 
 #include "agent.grpc.pb.h"
 #include "agent/client/grpc_attach_stream.h"
+#include "agent/client/grpc_connections.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/message.h"
@@ -263,6 +264,30 @@ std::vector<trace::Event> AgentClient::take_trace() {
 void AgentClient::shutdown() {
   impl_->call(&agent::Agent::Stub::Shutdown, agent::Empty(), "guest: shutting down",
               deadline::kGuestShutdown);
+}
+
+std::unique_ptr<ListenStream> AgentClient::listen(const GuestSocket& socket) {
+  agent::ListenRequest request;
+  agent::SocketFile& file = *request.mutable_file();
+  file.set_container_id(socket.container);
+  file.set_index(socket.index);
+  file.set_mode(socket.mode);
+  file.set_uid(socket.uid);
+  file.set_gid(socket.gid);
+  return listen_over_grpc(*impl_->stub, request);
+}
+
+std::unique_ptr<ListenStream> AgentClient::listen(const GuestPort& port) {
+  agent::ListenRequest request;
+  request.mutable_port()->set_network(port.network);
+  request.mutable_port()->set_address(port.address);
+  request.mutable_port()->set_port(port.port);
+  request.mutable_port()->set_datagrams(port.datagrams);
+  return listen_over_grpc(*impl_->stub, request);
+}
+
+std::unique_ptr<CarryStream> AgentClient::carry(uint64_t connection) {
+  return carry_over_grpc(*impl_->stub, connection);
 }
 
 }  // namespace husk

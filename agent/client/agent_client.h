@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/client/connections.h"
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/process.h"
 #include "libcontainer/base/trace.h"
@@ -126,6 +127,12 @@ class AgentClient {
   // What the guest recorded since hello() or the last time, by the host's clock. pid and tid are the guest's.
   std::vector<trace::Event> take_trace();
   void shutdown();  // deadline::kGuestShutdown
+
+  // Return once the guest listens there.
+  std::unique_ptr<ListenStream> listen(const GuestSocket& socket);
+  std::unique_ptr<ListenStream> listen(const GuestPort& port);
+  // connection: of ListenStream::News. An unknown one ends at once.
+  std::unique_ptr<CarryStream> carry(uint64_t connection);
 
  private:
   struct Impl;

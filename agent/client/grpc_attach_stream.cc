@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
-#include <thread>
 
+#include "agent/client/first_answer.h"
 #include "agent/wire/wire.h"
-#include "libcontainer/base/deadlines.h"
 
 namespace husk {
 namespace {
@@ -45,23 +44,9 @@ class GrpcAttachStream : public AttachStream {
     first.mutable_process()->set_container_id(id);
     first.mutable_process()->set_process_id(process_id);
     send(first);
-    // A synchronous stream has one deadline for its whole life, so this first answer is watched from outside.
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool done = false, late = false;
-    std::thread watchdog([&] {
-      std::unique_lock lock(mutex);
-      late = !changed.wait_for(lock, deadline::kAgentCall, [&] { return done; });
-      if (late) context_.TryCancel();
-    });
     AttachOutput answer;
-    bool ok = stream_->Read(&answer);
-    {
-      std::lock_guard lock(mutex);
-      done = true;
-      changed.notify_one();
-    }
-    watchdog.join();
+    bool late = false;
+    const bool ok = read_first(context_, *stream_, answer, late);
     if (ok && answer.kind_case() == AttachOutput::kAttached) return;
     if (ok) context_.TryCancel();  // else the status says why it ended
     end();

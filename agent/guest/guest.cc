@@ -67,6 +67,10 @@ void Guest::configure_network(const std::string& network, const std::vector<Card
   network_.configure(namespaces_.network(network), cards);
 }
 
+Listener Guest::listen(const LoopbackPort& port, const std::string& network) {
+  return Listener(port, namespaces_.network(network));
+}
+
 void Guest::shutdown() noexcept {
   auto attempt = [](auto&& step) {
     try {

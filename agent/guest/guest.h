@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/guest/connections.h"
 #include "agent/guest/container.h"
 #include "agent/guest/namespaces.h"
 #include "agent/guest/network.h"
@@ -30,6 +31,9 @@ class Guest {
   void mount_share(const std::string& tag, bool plugged_late);
   void configure_network(const std::string& network, const std::vector<Card>& cards);
   void unplug_card(const std::string& port) { network_.unplug(port); }
+  // network: as for configure_network.
+  Listener listen(const LoopbackPort& port, const std::string& network);
+  Connections& connections() { return connections_; }
   // Kills everything, syncs, unmounts the shares; goes on past what fails, which is logged.
   void shutdown() noexcept;
 
@@ -43,6 +47,7 @@ class Guest {
   Network network_;
   SharedMemories memories_;
   Volumes volumes_;
+  Connections connections_;
 };
 
 }  // namespace husk::guest

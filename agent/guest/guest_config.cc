@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/guest/listener.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/linux/cgroups.h"
@@ -10,7 +11,8 @@
 namespace husk::guest {
 namespace {
 
-constexpr std::string_view kContainer = "husk:", kNamed = "husk-ns:", kShm = "husk-shm:";
+constexpr std::string_view kContainer = "husk:", kNamed = "husk-ns:", kShm = "husk-shm:",
+                           kSocket = "husk-socket:";
 constexpr std::string_view kSize = "size=";
 
 std::string localize_namespace(const spec::Namespace& ns, const FindInit& find_init,
@@ -50,6 +52,8 @@ std::vector<std::shared_ptr<void>> localize_config(spec::Config& config, const F
   for (spec::Mount& mount : config.mounts)
     if (mount.source.starts_with(kShm))
       used.push_back(localize_shm(mount, memories));
+    else if (mount.source.starts_with(kSocket))
+      mount.source = socket_path(mount.source.substr(kSocket.size()));
     else if (std::shared_ptr<Volume> volume = volumes.get(mount.source))
       used.push_back(std::move(volume));
   if (!config.linux_) return used;

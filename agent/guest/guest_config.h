@@ -16,8 +16,9 @@ namespace husk::guest {
 using FindInit = std::function<pid_t(const std::string& id)>;
 
 // Namespaces: "husk:ID" is that of another container, "husk-ns:KEY" a named one. Mounts: "husk-shm:KEY" is
-// shared memory. Returns what is to be kept as long as the container: that, and volumes. Hooks: only
-// startContainer runs here. Throws kInvalid where process or an absolute root is missing.
+// shared memory, "husk-socket:NAME" a Listener's. Returns what is to be kept as long as the container: that,
+// and volumes. Hooks: only startContainer runs here. Throws kInvalid where process or an absolute root is
+// missing.
 std::vector<std::shared_ptr<void>> localize_config(spec::Config& config, const FindInit& find_init,
                                                    NamedNamespaces& namespaces, SharedMemories& memories,
                                                    Volumes& volumes);

@@ -73,7 +73,8 @@ std::string interface_in_port(const std::string& port, const char* kind) {
     if (!is_pci_address(device)) continue;
     for (const std::string& name : entries(path_join(folder, device)))
       if (name.starts_with("virtio"))
-        for (std::string& found : entries(path_join(folder, device + "/" + name + "/" + kind))) return found;
+        for (std::string& found : entries(path_join(path_join(folder, device), path_join(name, kind))))
+          return found;
   }
   return "";
 }

@@ -43,6 +43,11 @@ class AgentService final : public agent::Agent::Service {
   grpc::Status SignalProcess(grpc::ServerContext*, const agent::SignalProcessRequest*,
                              agent::Empty*) override;
 
+  // service_connections.cc
+  grpc::Status Listen(grpc::ServerContext*,
+                      grpc::ServerReaderWriter<agent::ListenOutput, agent::ListenInput>*) override;
+  grpc::Status Carry(grpc::ServerContext*, grpc::ServerReaderWriter<agent::Data, agent::Data>*) override;
+
  private:
   guest::Guest& guest_;
 };

@@ -19,6 +19,7 @@ inline constexpr size_t kMaxChunk = 64u << 10;       // of stdin, stdout, stderr
 inline constexpr size_t kStdinWindow = 256u << 10;   // of stdin on the way, see AttachOutput.stdin_taken
 inline constexpr size_t kOutputWindow = 256u << 10;  // the same of each output, see AttachInput.stdout_taken
 inline constexpr size_t kMaxRest = 1u << 20;         // of an output beyond it, once the process has ended
+inline constexpr unsigned kMaxConnections = 64;      // that Listen and Carry have at a time
 inline constexpr int kMaxRpcMessage = 16 << 20;      // a config.json may be large
 
 // Takes the fd over. Such a channel cannot reconnect: when the fd ends, every call fails with UNAVAILABLE.

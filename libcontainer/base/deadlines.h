@@ -34,6 +34,8 @@ inline constexpr seconds kCgroupRemove{5};     // rmdir of a cgroup whose proces
 inline constexpr seconds kSystemdJob{30};      // husk-systemd: a unit is started, changed or stopped
 inline constexpr seconds kSystemdAnswer{60};   // husk: the answer of husk-systemd (which also connects)
 inline constexpr seconds kControlRequest{10};  // husk-sandbox: a control connection's request
+inline constexpr seconds kHostConnect{10};     // husk-sandbox: room in the queue of a socket of the host
+inline constexpr seconds kDnsAnswer{15};       // husk-sandbox: Docker's answer to a question
 // husk-sandbox: a network namespace has been quiet for so long: what was made there is complete. And at the
 // latest.
 inline constexpr milliseconds kNetworkSettled{200}, kNetworkSettling{2000};

@@ -1,7 +1,7 @@
 // husk's side of the control socket: ROOT/.vm/NAME/control.sock of a running husk-sandbox. One connection,
 // one request, one reply, each a JSON message (libcontainer/base/message.h) whose "op" says what is wanted.
-// Only a new container's connection lasts: `boot` (no reply) or `join`, then `mounts` as often as it takes,
-// then `create`. Until that has been answered, its end means: undo.
+// Only a new container's connection lasts: `boot` (no reply) or `join`, then `mounts` and `connections` as
+// often as it takes, then `create`. Until that has been answered, its end means: undo.
 #pragma once
 
 #include <chrono>

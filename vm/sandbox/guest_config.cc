@@ -11,6 +11,7 @@
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/root.h"
 #include "libcontainer/linux/namespaces.h"
+#include "vm/sandbox/host_socket.h"
 #include "vm/sandbox/placement.h"
 #include "vm/share/share.h"
 
@@ -53,6 +54,13 @@ void refuse_shared_propagation(const spec::Mount& mount) {
                                                " (what is mounted in a VM cannot appear on the host)");
 }
 
+// Else it is seen as a file.
+bool carries_socket(const spec::Mount& mount, const std::string& source, GuestConfig& guest) {
+  if (!takes_datagrams(open_file(source, O_PATH).get())) return true;
+  guest.warnings.push_back(mount.destination + ": a datagram socket of the host cannot be reached from a VM");
+  return false;
+}
+
 void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, GuestConfig& guest) {
   std::string source =
       mount.source.rfind('/', 0) == 0 ? clean_path(mount.source) : path_join(args.bundle, mount.source);
@@ -64,9 +72,16 @@ void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, GuestConfig
     mount.source = source;
     return;
   }
-  if (S_ISSOCK(st.st_mode))
-    guest.warnings.push_back(mount.destination + ": a socket of the host cannot be connected to from a VM");
   refuse_shared_propagation(mount);
+  if (S_ISSOCK(st.st_mode)) {
+    if (carries_socket(mount, source, guest)) {
+      mount.source = "husk-socket:" + args.id + "/" + std::to_string(guest.sockets.size());
+      guest.sockets.push_back({mount.destination, source});
+      return;
+    }
+  } else if (clean_path(mount.destination) == "/etc/resolv.conf") {
+    guest.resolv_conf = source;
+  }
   const ShareKind kind{has_option(mount, "ro"), has_option(mount, "slave") || has_option(mount, "rslave")};
   const std::string name = volume_name(source, kind);
   guest.shared.push_back({name, source, kind});

@@ -22,10 +22,17 @@ struct SharedSource {
   bool overlay = false;  // source: mount(2)'s data
 };
 
+// A mount of a unix stream socket: the guest's connections to it are carried (connections.h).
+struct SocketSource {
+  std::string destination, source;
+};
+
 struct GuestConfig {
   spec::Config config;
   std::vector<SharedSource> shared;
   VmDevices devices;
+  std::vector<SocketSource> sockets;  // in the order of their "husk-socket:ID/INDEX"
+  std::string resolv_conf;            // the source of the mount at /etc/resolv.conf, or empty
   std::vector<std::string> warnings;  // what a VM cannot honour
 };
 

@@ -13,10 +13,12 @@
 
 namespace husk::vm {
 
-Networks::Networks(std::mutex& plug_mutex, Machine& machine, AgentClient& agent)
+Networks::Networks(std::mutex& plug_mutex, Machine& machine, AgentClient& agent,
+                   std::function<void(const std::string& key)> on_changed)
     : plug_mutex_(plug_mutex),
       machine_(machine),
       agent_(agent),
+      on_changed_(std::move(on_changed)),
       wake_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
 
 Networks::~Networks() {
@@ -106,6 +108,7 @@ void Networks::follow() {
       network->first_news.reset();
       try {
         update(*network);
+        on_changed_(network->key);
       } catch (const std::exception& e) {
         spdlog::warn("following the container's network: {}", e.what());
       }

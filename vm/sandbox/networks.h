@@ -22,7 +22,9 @@ namespace husk::vm {
 class Networks {
  public:
   // plug_mutex: whoever touches the machine holds it. All that is passed must outlive this.
-  Networks(std::mutex& plug_mutex, Machine& machine, AgentClient& agent);
+  // on_changed: called without it when the guest has been told of a change, by the key of the network.
+  Networks(std::mutex& plug_mutex, Machine& machine, AgentClient& agent,
+           std::function<void(const std::string& key)> on_changed);
   ~Networks();  // end()
 
   // Splices the interfaces of a namespace and plugs their cards; one that it knows is left alone. Only with
@@ -68,6 +70,7 @@ class Networks {
   std::mutex& plug_mutex_;
   Machine& machine_;
   AgentClient& agent_;
+  const std::function<void(const std::string& key)> on_changed_;
   UniqueFd wake_;  // eventfd: what is followed has changed
   // Guarded by plug_mutex_, and so is what is in a Network but for its news, which are the follower's.
   std::map<std::string, NetworkPtr> networks_;

@@ -36,7 +36,10 @@ Sandbox::Sandbox(BootRequest boot)
     agent_ = std::make_unique<AgentClient>(machine_->take_agent());
   }
   spdlog::debug("virtiofsd and QEMU run");
-  networks_ = std::make_unique<Networks>(plug_mutex_, *machine_, *agent_);
+  connections_ = std::make_unique<Connections>(*agent_);
+  networks_ = std::make_unique<Networks>(plug_mutex_, *machine_, *agent_, [this](const std::string& key) {
+    connections_->network_changed(key);
+  });
   disks_ = std::make_unique<Disks>(plug_mutex_, *machine_, *agent_);
   console_ = std::make_unique<Console>(machine_->take_console());
   boot_thread_ = std::thread([this] { boot_guest(); });
@@ -193,6 +196,17 @@ void Sandbox::add_mounts(const Json& body, std::vector<UniqueFd>& fds) {
   for (size_t i = 0; i < names.size(); ++i) share_->add(id, names[i], std::move(fds[i]));
 }
 
+void Sandbox::add_connections(const Json& body, std::vector<UniqueFd>& fds) {
+  const auto destinations = body.at("sockets").get<std::vector<std::string>>();
+  const size_t resolv_conf = body.at("resolv_conf") ? 1 : 0;
+  if (fds.size() != destinations.size() + resolv_conf)
+    throw Error(ErrorKind::kInvalid, "connections: destinations and fds do not match");
+  std::vector<HostSocket> sockets;
+  for (size_t i = 0; i < destinations.size(); ++i)
+    sockets.push_back({destinations[i], std::move(fds[i + resolv_conf])});
+  connections_->add(body.at("id"), std::move(sockets), resolv_conf ? std::move(fds[0]) : UniqueFd());
+}
+
 void Sandbox::leave_network(const std::string& key) {
   {
     std::lock_guard lock(mutex_);
@@ -260,11 +274,12 @@ Json Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
     trace::Span span("configure network");
     with_context("network", [&] { networks_->configure(network); });
   }
+  connections_->open(id, config, network, fds[4].get());
   trace::Span create_span("create");
-  const std::vector<std::string> warnings = agent_->create_container(
-      id, config,
-      {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring"), process.one_output,
-       std::move(devices), body.at("all_devices")});
+  const std::vector<std::string> warnings =
+      agent_->create_container(id, config,
+                               {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring"),
+                                process.one_output, std::move(devices), body.at("all_devices")});
   create_span.end();
   spdlog::debug("{} created in the guest", id);
   trace::Span attach("attach");
@@ -521,6 +536,7 @@ void Sandbox::remove(const std::string& id) {
     processes.swap(found->second.processes);
   }
   end_relays(processes);
+  connections_->remove(id);
   {
     std::lock_guard plug_lock(plug_mutex_);
     if (share_) share_->remove(id);
@@ -580,6 +596,8 @@ Json Sandbox::handle(Message& request) {
       return {{"pid", getpid()}};
     } else if (op == "mounts") {
       add_mounts(body, request.fds);
+    } else if (op == "connections") {
+      add_connections(body, request.fds);
     } else if (op == "create") {
       return create(body, request.fds);
     } else if (op == "start") {
@@ -669,6 +687,7 @@ void Sandbox::end() noexcept {
     spdlog::debug("the guest's shutdown: {}", e.what());
   }
   if (networks_) networks_->stop();
+  if (connections_) connections_->stop();
   trace::Span span("end QEMU");
   if (machine_) {
     std::lock_guard plug_lock(plug_mutex_);
@@ -682,6 +701,7 @@ void Sandbox::end() noexcept {
   }
   for (auto& [id, container] : containers) end_relays(container.processes);
   if (networks_) networks_->end();
+  if (connections_) connections_->end();
   std::lock_guard plug_lock(plug_mutex_);
   share_.reset();  // from here on no create gets anywhere
   rmdir(path_join(boot_.folder, "share").c_str());

@@ -15,6 +15,7 @@
 #include "libcontainer/base/message.h"
 #include "libcontainer/container/backend.h"
 #include "vm/machine.h"
+#include "vm/sandbox/connections.h"
 #include "vm/sandbox/console.h"
 #include "vm/sandbox/control.h"
 #include "vm/sandbox/disks.h"
@@ -82,6 +83,7 @@ class Sandbox {
   void add_mounts(const Json& body, std::vector<UniqueFd>& fds);
   std::vector<AgentClient::Device> plug_devices(const std::string& id, const Json& wanted,
                                                 std::vector<UniqueFd>& fds);
+  void add_connections(const Json& body, std::vector<UniqueFd>& fds);
   void leave_network(const std::string& key);
   void leave_disks(const std::string& id);
   Json create(const Json& body, std::vector<UniqueFd>& fds);  // {"warnings"}
@@ -116,6 +118,7 @@ class Sandbox {
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Console> console_;
   std::unique_ptr<AgentClient> agent_;
+  std::unique_ptr<Connections> connections_;
   std::thread boot_thread_;
   bool resumed_ = false;  // from a template
 

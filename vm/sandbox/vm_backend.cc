@@ -275,6 +275,31 @@ void send_mounts(int connection, const std::string& id, const std::string& rootf
   }
 }
 
+// What the guest may reach on the host, as fds for the same reason.
+void send_connections(int connection, const std::string& id, const GuestConfig& guest) {
+  std::vector<UniqueFd> files;
+  const auto send = [&](const Json& destinations, bool resolv_conf) {
+    std::vector<int> fds;
+    for (const UniqueFd& file : files) fds.push_back(file.get());
+    tell(connection,
+         {{"op", "connections"}, {"id", id}, {"sockets", destinations}, {"resolv_conf", resolv_conf}}, fds,
+         deadline::kControlReply);
+    files.clear();
+  };
+  if (!guest.resolv_conf.empty()) {
+    files.push_back(open_file(guest.resolv_conf, O_RDONLY | O_NONBLOCK));
+    send(Json::array(), true);
+  }
+  for (size_t i = 0; i < guest.sockets.size(); i += kMountsAtOnce) {
+    Json destinations = Json::array();
+    for (size_t k = i; k < std::min(i + kMountsAtOnce, guest.sockets.size()); ++k) {
+      destinations.push_back(guest.sockets[k].destination);
+      files.push_back(clone_for_share(guest.sockets[k].source, {}));
+    }
+    send(destinations, false);
+  }
+}
+
 void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, int shim_socket) {
   trace::Span mounts("mounts");
   const std::string netns_path = "/proc/" + std::to_string(shim) + "/ns/net";
@@ -285,6 +310,7 @@ void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, i
                      }});
   for (const std::string& warning : guest.warnings) spdlog::warn("{}", warning);
   send_mounts(connection, args.container.id, args.rootfs, guest.shared);
+  send_connections(connection, args.container.id, guest);
   mounts.end();
   trace::Span span("wait for husk-sandbox");
   Json body = {{"op", "create"},

@@ -1,0 +1,108 @@
+# Docker's user-defined networks, where containers have names: a daemon of the test's own with husk as its runtime.
+load helpers
+
+DOCKER=/usr/bin/docker
+
+docker() { DOCKER_CONFIG=$D/config timeout --foreground -k 5 "$LIMIT" "$DOCKER" -H "unix://$D/s" "$@" 3>&- 4>&-; }
+
+setup_file() {
+    [[ -x /usr/sbin/dockerd && -x $DOCKER ]] || skip "no docker.io"
+    common_setup_file
+    cp "$BUILD/tools/dial" "$FILE_DIR/rootfs/bin/dial"
+    island_up
+    export D=$T
+    inside /usr/sbin/dockerd --data-root "$D/data" --exec-root "$D/x" --pidfile "$D/pid" --host "unix://$D/s" \
+        --add-runtime "husk=$HUSK" --default-runtime husk --cgroup-parent "/ht$TAG" --log-level warn \
+        </dev/null >"$D/dockerd.log" 2>&1 &
+    if ! until_ok "dockerd" docker info; then
+        tail -5 "$D/dockerd.log" >&2
+        return 1
+    fi
+    tar -C "$FILE_DIR/rootfs" -c . | docker import - busybox >/dev/null
+}
+
+teardown_file() {
+    [[ -n ${D:-} ]] || return 0
+    local left
+    left=$(docker ps -aq)
+    [[ -z $left ]] || docker rm -f $left >/dev/null
+    kill "$(cat "$D/pid")"
+    until_ok "dockerd to end" test ! -e "$D/pid"
+    common_teardown_file
+    island_down
+}
+
+setup() {
+    T=$(mktemp -d "$D/t-XXXX")
+    NAME=c${T##*-}
+    NET=n${T##*-}
+}
+
+teardown() {
+    local all
+    all=$(docker ps -aq)
+    [[ -z $all ]] || docker rm -f $all >/dev/null 2>&1
+    docker network rm "$NET" >/dev/null 2>&1 || true
+    is "VMs left" "$(for pid in $(island_pids); do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -aE '^[^ ]*(qemu|husk-|virtiofsd)'; done)" ""
+    rm -rf "$T"
+}
+
+# A question for the address of $1, as its bytes go over TCP.
+tcp_question() {
+    local name=$1 label body=
+    for label in ${name//./ }; do body+=$(printf '\\x%02x%s' ${#label} "$label"); done
+    printf "\\x00\\x$(printf %02x $((${#name} + 18)))\\x12\\x34\\x01\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00$body\\x00\\x00\\x01\\x00\\x01"
+}
+
+@test "containers of a network know one another by name and alias, by UDP and TCP" {
+    docker network create --subnet 10.217.0.0/24 "$NET" >/dev/null
+    ok docker run -d --name "${NAME}a" --network "$NET" --ip 10.217.0.7 --network-alias alpha busybox sleep 1000
+    ok docker run -d --name "${NAME}b" --network "$NET" --ip 10.217.0.8 --network-alias beta busybox sleep 1000
+    ok docker exec "${NAME}a" sh -c "cat /etc/resolv.conf; nslookup ${NAME}b; ping -c 1 -w 20 beta"
+    like "resolv.conf" "$out" 'nameserver 127.0.0.11'
+    like "who answers" "$out" 'Server:[[:space:]]*127.0.0.11'
+    like "address" "$out" 'Address:[[:space:]]*10.217.0.8'
+    like "ping" "$out" '1 packets received'
+    ok docker exec "${NAME}b" sh -c "ping -c 1 -w 20 ${NAME}a && nslookup 10.217.0.7; nslookup alpha"
+    like "ping" "$out" '1 packets received'
+    like "the name of an address" "$out" "name = ${NAME}a.$NET"
+    like "an alias" "$out" 'Address:[[:space:]]*10.217.0.7'
+    # Another container in the same namespace asks there, too.
+    ok docker run --rm --name "$NAME" --network "container:${NAME}a" busybox nslookup beta
+    like "address" "$out" '10.217.0.8'
+    tcp_question beta >"$T/question"
+    is "by TCP" "$(docker exec -i "${NAME}a" dial tcp 127.0.0.11 53 <"$T/question" | tail -c 4 | od -An -tu1 | xargs)" "10 217 0 8"
+    # What is asked of the world gets an answer, be it an error: the island has no way out.
+    try docker exec "${NAME}a" sh -c 'nslookup -type=a no-such-name.invalid'
+    is "exit code" "$status" 1
+    like "an unknown name" "$out$err" 'SERVFAIL|NXDOMAIN'
+    # The port itself is free for a server in the container.
+    ok docker exec "${NAME}a" sh -c 'echo "served 10.217.0.99" >/names; dnsd -d -c /names; nslookup served 127.0.0.1; nslookup beta'
+    like "its own server's answer" "$out" '10.217.0.99'
+    like "Docker's" "$out" '10.217.0.8'
+}
+
+@test "docker network connect: the first network with names makes them known" {
+    docker network create --subnet 10.217.1.0/24 "$NET" >/dev/null
+    ok docker run -d --name "${NAME}a" --network "$NET" --ip 10.217.1.7 busybox sleep 1000
+    ok docker run -d --name "$NAME" busybox sleep 1000
+    try docker exec "$NAME" grep 127.0.0.11 /etc/resolv.conf
+    is "exit code of grep, before" "$status" 1
+    ok docker network connect "$NET" "$NAME"
+    until_ok "the name" docker exec "$NAME" nslookup "${NAME}a"
+    ok docker exec "$NAME" nslookup "${NAME}a"
+    like "address" "$out" '10.217.1.7'
+}
+
+@test "docker.sock in a container: HTTP over it, as much as there is" {
+    ok docker run --rm -i --name "$NAME" -v "$D/s:/var/run/docker.sock" busybox dial unix /var/run/docker.sock \
+        <<<$'GET /_ping HTTP/1.0\r\nHost: d\r\n\r'
+    like "answer" "$out" 'HTTP/1.0 200 OK.*OK$'
+    # The list of containers names the one that asks.
+    ok docker run --rm -i --name "$NAME" -v "$D/s:/var/run/docker.sock" busybox dial unix /var/run/docker.sock \
+        <<<$'GET /containers/json HTTP/1.0\r\nHost: d\r\n\r'
+    like "answer" "$out" "\"Names\":\[\"/$NAME\"\]"
+    # Users who may not have it on the host may not have it here.
+    try docker run --rm -i --name "$NAME" -u 1000 -v "$D/s:/var/run/docker.sock" busybox dial unix /var/run/docker.sock
+    like "error" "$err" 'Permission denied'
+}

@@ -1,0 +1,125 @@
+// A client of unix and TCP sockets for containers, which have no other, and a server that tells who has
+// connected.
+//   dial unix PATH | dial tcp ADDRESS PORT    stdin goes there, what comes back to stdout; stdin's end is a
+//   half-close dial who PATH                             listens, and answers each connection "UID GID
+//   GROUP..."
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace {
+
+[[noreturn]] void die(const char* what) {
+  fprintf(stderr, "dial: %s: %s\n", what, strerror(errno));
+  exit(1);
+}
+
+sockaddr_un unix_address(const char* path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (strlen(path) >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    die(path);
+  }
+  strcpy(address.sun_path, path);
+  return address;
+}
+
+int connect_unix(const char* path) {
+  const sockaddr_un address = unix_address(path);
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) die(path);
+  return fd;
+}
+
+int connect_tcp(const char* host, const char* port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(atoi(port)));
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0 || inet_pton(AF_INET, host, &address.sin_addr) != 1 ||
+      connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    die(host);
+  return fd;
+}
+
+void write_all(int fd, const char* data, ssize_t size) {
+  while (size > 0) {
+    const ssize_t n = write(fd, data, static_cast<size_t>(size));
+    if (n < 0) die("write");
+    data += n;
+    size -= n;
+  }
+}
+
+// Until the other side writes no more.
+void talk(int fd) {
+  char buffer[65536];
+  pollfd fds[] = {{0, POLLIN, 0}, {fd, POLLIN, 0}};
+  for (;;) {
+    if (poll(fds, 2, -1) < 0) die("poll");
+    if (fds[1].revents) {
+      const ssize_t n = read(fd, buffer, sizeof buffer);
+      if (n < 0) die("read");
+      if (n == 0) return;
+      write_all(1, buffer, n);
+    }
+    if (fds[0].revents) {
+      const ssize_t n = read(0, buffer, sizeof buffer);
+      if (n < 0) die("stdin");
+      if (n > 0) {
+        write_all(fd, buffer, n);
+      } else {
+        shutdown(fd, SHUT_WR);
+        fds[0].fd = -1;
+      }
+    }
+  }
+}
+
+[[noreturn]] void tell_who(const char* path) {
+  const sockaddr_un address = unix_address(path);
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      listen(fd, 8) != 0)
+    die(path);
+  for (;;) {
+    const int client = accept(fd, nullptr, nullptr);
+    if (client < 0) die("accept");
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    std::vector<gid_t> groups(64);
+    size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    if (getsockopt(client, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size) != 0) size = 0;
+    groups.resize(size / sizeof(gid_t));
+    std::string text = std::to_string(peer.uid) + " " + std::to_string(peer.gid);
+    for (const gid_t group : groups) text += " " + std::to_string(group);
+    text += "\n";
+    write_all(client, text.data(), static_cast<ssize_t>(text.size()));
+    close(client);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string mode = argc > 1 ? argv[1] : "";
+  if (mode == "who" && argc == 3) tell_who(argv[2]);
+  if (mode == "unix" && argc == 3)
+    talk(connect_unix(argv[2]));
+  else if (mode == "tcp" && argc == 4)
+    talk(connect_tcp(argv[2], argv[3]));
+  else
+    return fprintf(stderr, "usage: dial unix PATH | tcp ADDRESS PORT | who PATH\n"), 2;
+}

@@ -1,0 +1,407 @@
+// What the guest may reach on the host: the agent's listeners, and connections over a stream of Data.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <thread>
+
+#include "agent/client/agent_client.h"
+#include "agent/guest/connections.h"
+#include "agent/wire/carry.h"
+#include "libcontainer/base/error.h"
+#include "libcontainer/linux/netlink.h"
+#include "tests/agent/fake_agent.h"
+
+namespace husk {
+namespace {
+
+using agent::Data;
+
+UniqueFd make_event() {
+  return UniqueFd(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+}
+
+std::string read_to_end(int fd) {
+  std::string all;
+  char buffer[8192];
+  for (;;) {
+    const ssize_t n = read(fd, buffer, sizeof buffer);
+    if (n <= 0) return all;
+    all.append(buffer, static_cast<size_t>(n));
+  }
+}
+
+std::string pattern(size_t size) {
+  std::string data(size, '\0');
+  for (size_t i = 0; i < size; ++i) data[i] = static_cast<char>(i * 2654435761u >> 13);
+  return data;
+}
+
+// An agent whose connections are the ends of socketpairs.
+class CarryingAgent : public testing::FakeAgent {
+ public:
+  ~CarryingAgent() override { stop(); }
+
+  // Its number; the other end is the test's.
+  std::pair<uint64_t, UniqueFd> make_connection() {
+    auto [ours, theirs] = socket_pair(SOCK_STREAM);
+    return {connections_.add({std::move(ours), {}}, this), std::move(theirs)};
+  }
+
+  grpc::Status Carry(grpc::ServerContext* context, grpc::ServerReaderWriter<Data, Data>* stream) override {
+    Data first;
+    stream->Read(&first);
+    try {
+      guest::Connection connection = connections_.take(first.connection());
+      std::mutex mutex;
+      UniqueFd stop = make_event();
+      const bool in_order = wire::carry(std::move(connection.socket),
+                                        {[&](Data& data) { return stream->Read(&data); },
+                                         [&](const Data& data) {
+                                           std::lock_guard lock(mutex);
+                                           return stream->Write(data);
+                                         },
+                                         [] {}, [&] { context->TryCancel(); }},
+                                        stop.get());
+      called(in_order ? "carried" : "broken");
+      return grpc::Status::OK;
+    } catch (const Error& e) {
+      return wire::to_status(e);
+    }
+  }
+
+ private:
+  guest::Connections connections_;
+};
+
+class CarryTest : public ::testing::Test {
+ protected:
+  CarryTest() {
+    std::tie(id_, guest_) = agent_.make_connection();
+    std::tie(host_, ours_) = socket_pair(SOCK_STREAM);
+    stream_ = client_.carry(id_);
+  }
+  std::future<bool> run() {
+    return std::async(std::launch::async, [this] { return stream_->run(std::move(ours_)); });
+  }
+
+  CarryingAgent agent_;
+  AgentClient client_{agent_.start()};
+  uint64_t id_ = 0;
+  UniqueFd guest_, host_, ours_;  // the two who talk, and what the host's one is connected to
+  std::unique_ptr<CarryStream> stream_;
+};
+
+TEST_F(CarryTest, BytesBothWaysAndEndsOfFileOneByOne) {
+  auto done = run();
+  const std::string asked = pattern(3 << 20), answered = pattern(2 << 20);
+  std::thread asking([&] {
+    write_all(guest_.get(), asked, "write");
+    shutdown(guest_.get(), SHUT_WR);
+  });
+  EXPECT_TRUE(read_to_end(host_.get()) == asked);  // the half-close came
+  asking.join();
+  std::thread answering([&] {
+    write_all(host_.get(), answered, "write");
+    host_.reset();
+  });
+  EXPECT_TRUE(read_to_end(guest_.get()) == answered);
+  answering.join();
+  EXPECT_TRUE(done.get());
+}
+
+TEST_F(CarryTest, WhoWritesIsToldThatNobodyReads) {
+  auto done = run();
+  std::thread reader([&] {
+    char byte;
+    ASSERT_EQ(read(guest_.get(), &byte, 1), 1);
+    guest_.reset();
+  });
+  const std::string data(64 << 10, 'x');
+  ssize_t n;
+  do n = send(host_.get(), data.data(), data.size(), MSG_NOSIGNAL);
+  while (n > 0);
+  EXPECT_TRUE(errno == EPIPE || errno == ECONNRESET);
+  reader.join();
+  host_.reset();
+  done.get();
+}
+
+TEST_F(CarryTest, AClosedSocketIsToldThoughNothingIsWritten) {
+  auto done = run();
+  shutdown(guest_.get(), SHUT_WR);
+  EXPECT_EQ(read_to_end(host_.get()), "");
+  guest_.reset();
+  char byte = 0;
+  while (send(host_.get(), &byte, 1, MSG_NOSIGNAL) == 1) usleep(1000);
+  EXPECT_EQ(errno, EPIPE);
+  host_.reset();
+  done.get();
+}
+
+TEST_F(CarryTest, RefusedItEnds) {
+  stream_->refuse();
+  EXPECT_EQ(read_to_end(guest_.get()), "");
+}
+
+TEST_F(CarryTest, CancelledItEndsThoughNobodyReads) {
+  auto done = run();
+  std::thread writer([&] {
+    const std::string data(64 << 10, 'x');
+    while (send(guest_.get(), data.data(), data.size(), MSG_NOSIGNAL) > 0) {
+    }
+  });
+  char byte;
+  EXPECT_EQ(read(host_.get(), &byte, 1), 1);  // and no more: both sides are full soon
+  stream_->cancel();
+  EXPECT_FALSE(done.get());
+  writer.join();
+}
+
+TEST_F(CarryTest, TheGuestsEndIsItsEnd) {
+  auto done = run();
+  agent_.die();
+  EXPECT_FALSE(done.get());
+  EXPECT_EQ(read_to_end(host_.get()), "");
+}
+
+TEST_F(CarryTest, AnUnknownConnectionEndsAtOnce) {
+  EXPECT_FALSE(client_.carry(77)->run(std::move(ours_)));
+  EXPECT_EQ(read_to_end(host_.get()), "");
+}
+
+// --- the agent's listeners ---
+
+// In a thread whose namespaces are its own: /run and the loopback are nobody else's.
+void in_namespaces(const std::function<void()>& f) {
+  if (geteuid() != 0) GTEST_SKIP() << "namespaces need root";
+  std::thread([&] {
+    check(unshare(CLONE_NEWNS | CLONE_NEWNET), "unshare");
+    check(mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "mount / private");
+    check(mount("run", "/run", "tmpfs", 0, nullptr), "mount /run");
+    check(mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, nullptr), "mount cgroup2");
+    set_link_up("lo");
+    f();
+  }).join();
+}
+
+// What a listening hears, one by one.
+class Ear {
+ public:
+  explicit Ear(guest::Listening& listening)
+      : listening_(listening), thread_([this] {
+          listening_.run([this](guest::Heard heard) {
+            std::lock_guard lock(mutex_);
+            heard_.push_back(std::move(heard));
+            changed_.notify_all();
+            return true;
+          });
+        }) {}
+  ~Ear() {
+    listening_.stop();
+    thread_.join();
+  }
+  guest::Heard next() {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, std::chrono::seconds(10), [&] { return !heard_.empty(); }))
+      throw Error(ErrorKind::kTimeout, "nothing was heard");
+    guest::Heard heard = std::move(heard_.front());
+    heard_.pop_front();
+    return heard;
+  }
+  bool silent() {
+    std::unique_lock lock(mutex_);
+    return !changed_.wait_for(lock, std::chrono::milliseconds(100), [&] { return !heard_.empty(); });
+  }
+
+ private:
+  guest::Listening& listening_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<guest::Heard> heard_;
+  std::thread thread_;
+};
+
+UniqueFd connect_unix(const std::string& path) {
+  UniqueFd fd(check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  strcpy(address.sun_path, path.c_str());
+  check(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), "connect");
+  return fd;
+}
+
+TEST(Listening, ASocketOfTheHostsOwnerModeAndLimit) {
+  in_namespaces([] {
+    const std::string path = guest::socket_path("c1/3");
+    guest::Connections connections;
+    {
+      guest::Listening listening(guest::Listener(guest::SocketFile{"c1", 3, 0640, 1000, 1001}), connections,
+                                 2);
+      struct stat st {};
+      EXPECT_EQ(stat(path.c_str(), &st), 0);
+      EXPECT_TRUE(S_ISSOCK(st.st_mode) && (st.st_mode & 07777) == 0640 && st.st_uid == 1000 &&
+                  st.st_gid == 1001);
+      Ear ear(listening);
+      std::vector<UniqueFd> clients;
+      for (int i = 0; i < 3; ++i) clients.push_back(connect_unix(path));
+      const guest::Heard first = ear.next();
+      EXPECT_EQ(first.uid, geteuid());
+      EXPECT_EQ(first.gid, getegid());
+      ear.next();
+      EXPECT_TRUE(ear.silent());  // the third waits
+      connections.take(first.connection);
+      ear.next();
+      EXPECT_THROW(connections.take(first.connection), Error);
+    }
+    EXPECT_EQ(access(path.c_str(), F_OK), -1);
+    EXPECT_EQ(access(guest::socket_path("c1").c_str(), F_OK), -1);
+  });
+}
+
+sockaddr_in loopback(const char* text, uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  inet_pton(AF_INET, text, &address.sin_addr);
+  return address;
+}
+
+TEST(Listening, ToAPortThatOthersMayBind) {
+  in_namespaces([] {
+    const sockaddr_in dns = loopback("127.0.0.11", 53), all = loopback("0.0.0.0", 53);
+    const auto address = [](const sockaddr_in& in) { return reinterpret_cast<const sockaddr*>(&in); };
+    guest::Connections connections;
+    guest::Listening udp(guest::Listener(guest::LoopbackPort{ntohl(dns.sin_addr.s_addr), 53, true}, -1),
+                         connections, 2);
+    guest::Listening tcp(guest::Listener(guest::LoopbackPort{ntohl(dns.sin_addr.s_addr), 53, false}, -1),
+                         connections, 2);
+    Ear udp_ear(udp), tcp_ear(tcp);
+    for (const bool connected : {false, true}) {
+      UniqueFd client(check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
+      if (connected) check(connect(client.get(), address(dns), sizeof dns), "connect");
+      check(sendto(client.get(), "question", 8, 0, connected ? nullptr : address(dns),
+                   connected ? 0 : sizeof dns),
+            "sendto");
+      const guest::Heard heard = udp_ear.next();
+      EXPECT_EQ(heard.datagram.data, "question");
+      udp.answer({heard.datagram.peer, "answer"});
+      char buffer[64];
+      sockaddr_in from{};
+      socklen_t size = sizeof from;
+      EXPECT_TRUE(wait_readable(client.get(), 10000));
+      EXPECT_EQ(recvfrom(client.get(), buffer, sizeof buffer, MSG_DONTWAIT,
+                         reinterpret_cast<sockaddr*>(&from), &size),
+                6);
+      EXPECT_TRUE(from.sin_addr.s_addr == dns.sin_addr.s_addr && from.sin_port == dns.sin_port);
+    }
+    UniqueFd client(check(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
+    check(connect(client.get(), address(dns), sizeof dns), "connect");
+    EXPECT_GT(tcp_ear.next().connection, 0u);
+    sockaddr_in peer{};
+    socklen_t size = sizeof peer;
+    check(getpeername(client.get(), reinterpret_cast<sockaddr*>(&peer), &size), "getpeername");
+    EXPECT_EQ(ntohs(peer.sin_port), 53);
+    for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
+      UniqueFd server(check(socket(AF_INET, type | SOCK_CLOEXEC, 0), "socket"));
+      EXPECT_EQ(bind(server.get(), address(all), sizeof all), 0);
+    }
+  });
+}
+
+TEST(Listening, OnlyToTheLoopback) {
+  EXPECT_THROW(guest::Listener(guest::LoopbackPort{0x0a000001, 53, true}, -1), Error);
+}
+
+// --- the client's ListenStream ---
+
+class ListenTest : public ::testing::Test {
+ protected:
+  class Agent : public testing::FakeAgent {
+   public:
+    ~Agent() override { stop(); }
+    using Stream = grpc::ServerReaderWriter<agent::ListenOutput, agent::ListenInput>;
+    std::function<grpc::Status(Stream&, const agent::ListenRequest&)> on_listen;
+    grpc::Status Listen(grpc::ServerContext*, Stream* stream) override {
+      agent::ListenInput first;
+      stream->Read(&first);
+      return on_listen(*stream, first.listen());
+    }
+  };
+  static void say_listening(Agent::Stream& stream) {
+    agent::ListenOutput out;
+    out.mutable_listening();
+    stream.Write(out);
+  }
+  Agent agent_;
+  AgentClient client_{agent_.start()};
+};
+
+TEST_F(ListenTest, NewsAndAnswers) {
+  agent_.on_listen = [](Agent::Stream& stream, const agent::ListenRequest& where) {
+    EXPECT_EQ(where.port().network(), "key");
+    EXPECT_TRUE(where.port().datagrams());
+    say_listening(stream);
+    agent::ListenOutput out;
+    out.mutable_connection()->set_id(5);
+    out.mutable_connection()->set_uid(1000);
+    out.mutable_connection()->add_groups(7);
+    stream.Write(out);
+    out.mutable_question()->set_peer(std::string(1000, 'x'));  // no address is that long
+    stream.Write(out);
+    out.mutable_question()->set_peer("me");
+    out.mutable_question()->set_data("what?");
+    stream.Write(out);
+    agent::ListenInput in;
+    EXPECT_TRUE(stream.Read(&in));
+    EXPECT_EQ(in.answer().peer() + in.answer().data(), "methat");
+    while (stream.Read(&in)) {
+    }
+    return grpc::Status::OK;
+  };
+  auto stream = client_.listen(GuestPort{"key", INADDR_LOOPBACK, 53, true});
+  ListenStream::News news;
+  ASSERT_TRUE(stream->read(news));
+  EXPECT_EQ(news.event, ListenStream::Event::kConnection);
+  EXPECT_EQ(news.connection, 5u);
+  EXPECT_EQ(news.uid, 1000u);
+  EXPECT_EQ(news.groups, std::vector<gid_t>{7});
+  ASSERT_TRUE(stream->read(news));
+  EXPECT_EQ(news.event, ListenStream::Event::kQuestion);
+  EXPECT_EQ(news.peer + news.data, "mewhat?");
+  EXPECT_TRUE(stream->answer("me", "that"));
+  auto reading = std::async(std::launch::async, [&] { return stream->read(news); });
+  stream->cancel();
+  EXPECT_FALSE(reading.get());
+}
+
+TEST_F(ListenTest, WhatGoesWrongAtFirstIsAnError) {
+  agent_.on_listen = [](Agent::Stream&, const agent::ListenRequest&) {
+    return wire::to_status(Error(ErrorKind::kExists, "it is taken", EADDRINUSE));
+  };
+  try {
+    client_.listen(GuestSocket{"c1", 0, 0600, 0, 0});
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kExists);
+    EXPECT_EQ(e.errnum(), EADDRINUSE);
+  }
+  agent_.on_listen = [](Agent::Stream& stream, const agent::ListenRequest&) {
+    agent::ListenOutput out;
+    out.mutable_connection();
+    stream.Write(out);
+    return grpc::Status::OK;
+  };
+  EXPECT_THROW(client_.listen(GuestSocket{"c1", 0, 0600, 0, 0}), Error);
+}
+
+}  // namespace
+}  // namespace husk

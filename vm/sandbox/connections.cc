@@ -1,0 +1,266 @@
+#include "vm/sandbox/connections.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "agent/wire/wire.h"
+#include "libcontainer/base/error.h"
+#include "libcontainer/base/trace.h"
+#include "vm/sandbox/host_socket.h"
+
+namespace husk::vm {
+namespace {
+
+constexpr size_t kMaxResolvConf = 64u << 10;
+constexpr std::string_view kContainer = "husk:";
+
+// Its beginning; a file that cannot be read names nothing.
+std::string read_resolv_conf(int fd) {
+  std::string text(kMaxResolvConf, '\0');
+  const ssize_t n = pread(fd, text.data(), text.size(), 0);
+  text.resize(n < 0 ? 0 : static_cast<size_t>(n));
+  return text;
+}
+
+}  // namespace
+
+Connections::Connections(AgentClient& agent) : agent_(agent) {}
+
+Connections::~Connections() {
+  end();
+}
+
+// --- what containers bring ---
+
+void Connections::add(const std::string& id, std::vector<HostSocket> sockets, UniqueFd resolv_conf) {
+  std::lock_guard lock(mutex_);
+  Container& container = containers_[id];
+  for (HostSocket& socket : sockets) container.sockets.push_back(std::move(socket));
+  if (resolv_conf) container.resolv_conf = std::move(resolv_conf);
+}
+
+void Connections::open(const std::string& id, const spec::Config& config, const std::string& network,
+                       int netns) {
+  std::lock_guard lock(mutex_);
+  if (stopped_) return;
+  Container& container = containers_[id];
+  container.network = network;
+  container.netns = dup_fd(netns);
+  map_ids(container, config);
+  open_sockets(id, container);
+  open_dns(container);
+}
+
+void Connections::map_ids(Container& container, const spec::Config& config) const {
+  if (!config.linux_) return;
+  container.uids = config.linux_->uid_mappings;
+  container.gids = config.linux_->gid_mappings;
+  const spec::Namespace* user = config.linux_->find_namespace(spec::NamespaceType::kUser);
+  if (!user || !user->path.starts_with(kContainer)) return;
+  const auto owner = containers_.find(user->path.substr(kContainer.size()));
+  if (owner == containers_.end())
+    throw Error(ErrorKind::kInternal, "the user namespace's container has gone");
+  container.uids = owner->second.uids;
+  container.gids = owner->second.gids;
+}
+
+void Connections::open_sockets(const std::string& id, Container& container) {
+  for (size_t i = 0; i < container.sockets.size(); ++i)
+    with_context("mounting " + container.sockets[i].destination, [&] {
+      trace::Span span("socket");
+      auto file = std::make_shared<UniqueFd>(dup_fd(container.sockets[i].file.get()));
+      struct stat st {};
+      check(fstat(file->get(), &st), "stat of the socket");
+      Listener& listener = container.listeners.emplace_back();
+      listener.stream =
+          agent_.listen(GuestSocket{id, static_cast<unsigned>(i), st.st_mode & 07777u, st.st_uid, st.st_gid});
+      auto target = std::make_shared<Target>();
+      target->name = container.sockets[i].destination;
+      target->connect = [this, file, uids = container.uids,
+                         gids = container.gids](const ListenStream::News& news) {
+        const Caller caller{news.uid, news.gid, news.groups};
+        check_caller(caller, uids, gids);
+        return connect_as(file->get(), caller, stopped_);
+      };
+      listen_for_connections(listener, std::move(target));
+    });
+}
+
+// --- the network's DNS ---
+
+void Connections::open_dns(const Container& container) {
+  if (dns_.count(container.network) || !container.resolv_conf) return;
+  if (!names_embedded_dns(read_resolv_conf(container.resolv_conf.get()))) return;
+  Dns& dns = dns_[container.network];
+  try {
+    make_dns(container, dns);
+    spdlog::debug("Docker's embedded DNS can be asked");
+  } catch (const std::exception& e) {
+    spdlog::warn("Docker's embedded DNS does not work in this container: {}", e.what());
+    end(dns);
+    dns_.erase(container.network);
+  }
+}
+
+void Connections::make_dns(const Container& container, Dns& dns) {
+  trace::Span span("embedded DNS");
+  auto netns = std::make_shared<UniqueFd>(dup_fd(container.netns.get()));
+  GuestPort port{container.network, kEmbeddedDns, kDnsPort, true};
+  dns.udp.stream = agent_.listen(port);
+  dns.questions = std::make_unique<DnsQuestions>(
+      netns, embedded_dns(),
+      [&udp = *dns.udp.stream](const std::string& peer, std::string_view data) { udp.answer(peer, data); });
+  dns.udp.thread = std::thread([&udp = *dns.udp.stream, &questions = *dns.questions] {
+    trace::name_thread("dns");
+    for (ListenStream::News news; udp.read(news);)
+      if (news.event == ListenStream::Event::kQuestion) questions.ask(news.peer, news.data);
+  });
+  port.datagrams = false;
+  dns.tcp.stream = agent_.listen(port);
+  auto target = std::make_shared<Target>();
+  target->name = "Docker's embedded DNS";
+  target->connect = [this, netns](const ListenStream::News&) {
+    return connect_in(netns->get(), SOCK_STREAM, embedded_dns(), stopped_);
+  };
+  listen_for_connections(dns.tcp, std::move(target));
+}
+
+void Connections::network_changed(const std::string& network) noexcept {
+  try {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    for (const auto& [id, container] : containers_)
+      if (container.network == network) open_dns(container);
+  } catch (const std::exception& e) {
+    spdlog::warn("Docker's embedded DNS: {}", e.what());
+  }
+}
+
+// --- connections ---
+
+void Connections::listen_for_connections(Listener& listener, TargetPtr target) {
+  listener.target = target;
+  listener.thread = std::thread([this, &stream = *listener.stream, target = std::move(target)] {
+    trace::name_thread("listener");
+    for (ListenStream::News news; stream.read(news);) {
+      if (news.event != ListenStream::Event::kConnection) continue;
+      if (!take_slot(*target)) return;
+      begin(news, target);
+    }
+  });
+}
+
+// Waits while there are too many; false: nobody wants it any more.
+bool Connections::take_slot(const Target& target) {
+  std::unique_lock lock(running_mutex_);
+  running_changed_.wait(lock, [&] { return stopped_ || target.over || running_ < wire::kMaxConnections; });
+  if (stopped_ || target.over) return false;
+  ++running_;
+  return true;
+}
+
+void Connections::give_slot_back() {
+  std::lock_guard lock(running_mutex_);
+  --running_;
+  running_changed_.notify_all();
+}
+
+void Connections::begin(const ListenStream::News& news, const TargetPtr& target) {
+  try {
+    std::thread([this, news, target] {
+      trace::name_thread("connection");
+      try {
+        carry(news, *target);
+      } catch (const std::exception& e) {
+        spdlog::debug("a connection to {}: {}", target->name, e.what());
+      }
+      give_slot_back();
+    }).detach();
+  } catch (const std::system_error& e) {  // no more threads
+    spdlog::warn("a connection to {} is refused: {}", target->name, e.what());
+    give_slot_back();
+    agent_.carry(news.connection)->refuse();
+  }
+}
+
+void Connections::carry(const ListenStream::News& news, Target& target) {
+  std::unique_ptr<CarryStream> stream = agent_.carry(news.connection);
+  {
+    std::lock_guard lock(running_mutex_);
+    if (stopped_) return;
+    carried_.insert(stream.get());
+  }
+  try {
+    stream->run(target.connect(news));
+  } catch (const Error& e) {
+    // One warning: how often it is tried is the guest's to say.
+    const bool told = target.told.exchange(true);
+    spdlog::log(told ? spdlog::level::debug : spdlog::level::warn, "a connection to {} is refused: {}",
+                target.name, e.what());
+    stream->refuse();
+  }
+  std::lock_guard lock(running_mutex_);
+  carried_.erase(stream.get());
+}
+
+// --- the end ---
+
+void Connections::stop(Listener& listener) noexcept {
+  if (listener.stream) listener.stream->cancel();
+  if (listener.target) {
+    std::lock_guard lock(running_mutex_);
+    listener.target->over = true;
+    running_changed_.notify_all();
+  }
+  if (listener.thread.joinable()) listener.thread.join();
+}
+
+void Connections::end(Container& container) noexcept {
+  for (Listener& listener : container.listeners) stop(listener);
+}
+
+// The questions are asked by one thread, and answered in another: both are over before their stream goes.
+void Connections::end(Dns& dns) noexcept {
+  stop(dns.tcp);
+  stop(dns.udp);
+  dns.questions.reset();
+}
+
+void Connections::remove(const std::string& id) noexcept {
+  std::lock_guard lock(mutex_);
+  const auto found = containers_.find(id);
+  if (found == containers_.end()) return;
+  const std::string network = found->second.network;
+  end(found->second);
+  containers_.erase(found);
+  const auto dns = dns_.find(network);
+  if (dns == dns_.end()) return;
+  if (std::ranges::any_of(containers_, [&](const auto& c) { return c.second.network == network; })) return;
+  end(dns->second);
+  dns_.erase(dns);
+}
+
+void Connections::stop() noexcept {
+  std::lock_guard lock(running_mutex_);
+  stopped_ = true;
+  for (CarryStream* stream : carried_) stream->cancel();
+  running_changed_.notify_all();
+}
+
+void Connections::end() noexcept {
+  stop();
+  std::lock_guard lock(mutex_);
+  for (auto& [id, container] : containers_) end(container);
+  for (auto& [network, dns] : dns_) end(dns);
+  containers_.clear();
+  dns_.clear();
+  std::unique_lock running(running_mutex_);
+  running_changed_.wait(running, [this] { return running_ == 0; });
+}
+
+}  // namespace husk::vm
