@@ -425,6 +425,7 @@ pid_t VmBackend::exec(const ExecArgs& args) {
   Child shim = spawn_shim(args.container.id, args.stdio, Cgroup(undo.cgroup), netns.get(),
                           {mounts.get(), kShimMountsFd}, shim_socket);
   try {
+    wait_for_shim(shim_socket.get());  // else a process that ends at once would take its socket away
     ask(args.container,
         {{"op", "exec"},
          {"process", spec::encode_process(*args.process)},
