@@ -74,6 +74,13 @@ bool kvm_works() {
   return false;
 }
 
+// What is asked for by name is not probed, but must not spin until the guest's deadline either.
+void require_kvm() {
+  if (access("/dev/kvm", R_OK | W_OK) != 0) throw_errno("accel = \"kvm\": /dev/kvm");
+  if (!cpu_has_virtualization())
+    throw Error(ErrorKind::kUnsupported, "accel = \"kvm\": the CPU has neither vmx nor svm");
+}
+
 // "BOOT_ID kvm": an answer holds until the next boot.
 std::string cache_line(Accel accel) {
   return read_file("/proc/sys/kernel/random/boot_id") + (accel == Accel::kKvm ? "kvm\n" : "tcg\n");
@@ -82,7 +89,10 @@ std::string cache_line(Accel accel) {
 }  // namespace
 
 Accel choose_accel(const std::string& option, const std::string& cache_folder) {
-  if (option == "kvm") return Accel::kKvm;
+  if (option == "kvm") {
+    require_kvm();
+    return Accel::kKvm;
+  }
   if (option == "tcg") return Accel::kTcg;
   if (!option.empty() && option != "auto")
     throw Error(ErrorKind::kInvalid, "accel \"" + printable(option) + "\" is not auto, kvm or tcg");

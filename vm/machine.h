@@ -84,7 +84,8 @@ std::unique_ptr<Machine> start_qemu(const MachineConfig& config, MachineStart st
 
 // "kvm", "tcg" or "auto" → what will really run. auto: KVM only where /dev/kvm opens, the CPU has vmx or svm,
 // and a one-instruction guest (hlt) really runs on it within half a second; can't hang. The answer for this
-// boot is kept in `cache_folder` (empty: not kept).
+// boot is kept in `cache_folder` (empty: not kept). kvm: throws where /dev/kvm does not open or the CPU has
+// neither flag.
 Accel choose_accel(const std::string& option, const std::string& cache_folder);
 
 // The TSC's frequency in kHz, which a TCG guest must be told (it hangs or misjudges it otherwise); 0 if
