@@ -11,6 +11,7 @@
 #include "agent/wire/wire.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/trace.h"
+#include "vm/net/resolver.h"
 #include "vm/sandbox/host_socket.h"
 
 namespace husk::vm {
@@ -110,6 +111,7 @@ void Connections::open_dns(const Container& container) {
 void Connections::make_dns(const Container& container, Dns& dns) {
   trace::Span span("embedded DNS");
   auto netns = std::make_shared<UniqueFd>(dup_fd(container.netns.get()));
+  let_resolver_through(netns->get());
   GuestPort port{container.network, kEmbeddedDns, kDnsPort, true};
   dns.udp.stream = agent_.listen(port);
   dns.questions = std::make_unique<DnsQuestions>(
@@ -134,8 +136,11 @@ void Connections::network_changed(const std::string& network) noexcept {
   try {
     std::lock_guard lock(mutex_);
     if (stopped_) return;
-    for (const auto& [id, container] : containers_)
-      if (container.network == network) open_dns(container);
+    for (const auto& [id, container] : containers_) {
+      if (container.network != network) continue;
+      if (dns_.count(network)) return let_resolver_through(container.netns.get());
+      open_dns(container);
+    }
   } catch (const std::exception& e) {
     spdlog::warn("Docker's embedded DNS: {}", e.what());
   }
