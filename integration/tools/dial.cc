@@ -42,15 +42,70 @@ int connect_unix(const char* path) {
   return fd;
 }
 
-int connect_tcp(const char* host, const char* port) {
+sockaddr_in inet_address(const char* host, const char* port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(atoi(port)));
+  if (inet_pton(AF_INET, host, &address.sin_addr) != 1) die(host);
+  return address;
+}
+
+int connect_tcp(const char* host, const char* port) {
+  const sockaddr_in address = inet_address(host, port);
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (fd < 0 || inet_pton(AF_INET, host, &address.sin_addr) != 1 ||
-      connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    die(host);
+  if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) die(host);
   return fd;
+}
+
+int bind_inet(const char* host, int type) {
+  const sockaddr_in address = inet_address(host, "53");
+  const int fd = socket(AF_INET, type, 0), one = 1;
+  if (type == SOCK_STREAM) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) die(host);
+  if (type == SOCK_STREAM && listen(fd, 8) != 0) die(host);
+  return fd;
+}
+
+// RFC 1035. Of a message with one question; only one for an address (type A) gets one.
+std::string dns_answer(const std::string& question, const char* address) {
+  size_t end = 12;
+  while (end < question.size() && question[end] != 0) end += static_cast<unsigned char>(question[end]) + 1u;
+  end += 5;
+  if (end > question.size()) return "";
+  const bool has_answer = question[end - 4] == 0 && question[end - 3] == 1;
+  std::string answer =
+      question.substr(0, 2) + std::string("\x81\x80\0\1\0\0\0\0\0\0", 10) + question.substr(12, end - 12);
+  if (!has_answer) return answer;
+  answer[7] = 1;
+  in_addr binary{};
+  inet_pton(AF_INET, address, &binary);
+  answer += std::string("\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4", 12);
+  return answer + std::string(reinterpret_cast<const char*>(&binary), sizeof binary);
+}
+
+[[noreturn]] void serve_dns(const char* host, const char* answer) {
+  pollfd fds[] = {{bind_inet(host, SOCK_DGRAM), POLLIN, 0}, {bind_inet(host, SOCK_STREAM), POLLIN, 0}};
+  char buffer[4096];
+  while (poll(fds, 2, -1) > 0) {
+    if (fds[0].revents) {
+      sockaddr_in from{};
+      socklen_t size = sizeof from;
+      const ssize_t n =
+          recvfrom(fds[0].fd, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &size);
+      const std::string data = n > 0 ? dns_answer({buffer, static_cast<size_t>(n)}, answer) : "";
+      if (!data.empty())
+        sendto(fds[0].fd, data.data(), data.size(), 0, reinterpret_cast<sockaddr*>(&from), size);
+    }
+    if (fds[1].revents) {
+      const int client = accept(fds[1].fd, nullptr, nullptr);
+      const ssize_t n = read(client, buffer, sizeof buffer);
+      const std::string data = n > 2 ? dns_answer({buffer + 2, static_cast<size_t>(n - 2)}, answer) : "";
+      const std::string size = {static_cast<char>(data.size() >> 8), static_cast<char>(data.size())};
+      if (!data.empty()) send(client, (size + data).data(), data.size() + 2, MSG_NOSIGNAL);
+      close(client);
+    }
+  }
+  die("poll");
 }
 
 void write_all(int fd, const char* data, ssize_t size) {
@@ -116,10 +171,11 @@ void talk(int fd) {
 int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "who" && argc == 3) tell_who(argv[2]);
+  if (mode == "dns" && argc == 4) serve_dns(argv[2], argv[3]);
   if (mode == "unix" && argc == 3)
     talk(connect_unix(argv[2]));
   else if (mode == "tcp" && argc == 4)
     talk(connect_tcp(argv[2], argv[3]));
   else
-    return fprintf(stderr, "usage: dial unix PATH | tcp ADDRESS PORT | who PATH\n"), 2;
+    return fprintf(stderr, "usage: dial unix PATH | tcp ADDRESS PORT | who PATH | dns ADDRESS ANSWER\n"), 2;
 }

@@ -94,11 +94,13 @@ TEST(GuestConfig, KeepsWhatThisKernelHasToDo) {
   config.linux_->namespaces = {{spec::NamespaceType::kNetwork, "husk-ns:first"},
                                {spec::NamespaceType::kIpc, "husk:c0"},
                                {spec::NamespaceType::kPid, ""}};
+  config.mounts.push_back({"/sock", "bind", "husk-socket:c1/0", {"rbind"}, {}, {}});
   auto find_init = [](const std::string& id) {
     EXPECT_EQ(id, "c0");
     return 42;
   };
   localize_config(config, find_init, named, memories, volumes);
+  EXPECT_EQ(config.mounts[0].source, "/run/husk/socket/c1/0");
   ASSERT_EQ(config.linux_->namespaces.size(), 2u);
   EXPECT_EQ(config.linux_->namespaces[0].path, "/proc/42/ns/ipc");
   EXPECT_TRUE(config.hooks.prestart.empty() && config.hooks.create_container.empty());

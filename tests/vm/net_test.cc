@@ -19,6 +19,7 @@
 #include "libcontainer/base/error.h"
 #include "vm/net/monitor.h"
 #include "vm/net/network.h"
+#include "vm/net/resolver.h"
 
 namespace husk::vm {
 namespace {
@@ -118,11 +119,11 @@ std::string receive(int fd, size_t header) {
 }
 
 // Whether a TCP stack is there: nobody listens, so that an answer is a reset.
-bool answers(const char* address) {
+bool answers(const char* address, uint16_t port = 9) {
   const UniqueFd fd(check(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket"));
   sockaddr_in to{};
   to.sin_family = AF_INET;
-  to.sin_port = htons(9);
+  to.sin_port = htons(port);
   inet_pton(AF_INET, address, &to.sin_addr);
   if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 0 || errno != EINPROGRESS)
     return true;
@@ -131,6 +132,57 @@ bool answers(const char* address) {
 
 bool has_ingress(const World& world, const std::string& interface) {
   return world.in_container("tc qdisc show dev " + interface).find("ingress") != std::string::npos;
+}
+
+sockaddr_in address_of(const char* text, uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  inet_pton(AF_INET, text, &address.sin_addr);
+  return address;
+}
+
+// A socket of UDP in whatever namespace we are in.
+UniqueFd bound(const sockaddr_in& address) {
+  UniqueFd fd(check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
+  check(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind");
+  return fd;
+}
+
+// What a resolver of the host's within the namespace asks comes back to it, and nothing else does.
+TEST(Splice, LetsAResolverThrough) {
+  with_world([](World& world) {
+    world.add_pair("eth0", "peer0");
+    quietly("ip addr add 10.0.0.1/24 dev peer0");
+    EXPECT_EQ(world.in_container("ip addr add 10.0.0.2/24 dev eth0"), "");
+    std::vector<Endpoint> endpoints = splice_namespace(world.container.get());
+    let_resolver_through(world.container.get());
+    const std::string filters = world.in_container("tc filter show dev eth0 ingress");
+    let_resolver_through(world.container.get());
+    EXPECT_EQ(world.in_container("tc filter show dev eth0 ingress"), filters);
+
+    const UniqueFd server = bound(address_of("10.0.0.1", 53));
+    world.enter(world.container);
+    const UniqueFd resolver = bound(address_of("0.0.0.0", 0)), other = bound(address_of("0.0.0.0", 40000));
+    const sockaddr_in to = address_of("10.0.0.1", 53);
+    check(sendto(resolver.get(), "ask", 3, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to), "sendto");
+    ASSERT_TRUE(wait_readable(server.get(), 2000));
+    sockaddr_in from{};
+    socklen_t size = sizeof from;
+    char buffer[16];
+    EXPECT_EQ(recvfrom(server.get(), buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &size), 3);
+    EXPECT_GE(ntohs(from.sin_port), 64512);
+    const sockaddr_in guest = address_of("10.0.0.2", 40000);
+    sendto(server.get(), "guest's", 7, 0, reinterpret_cast<const sockaddr*>(&guest), sizeof guest);
+    sendto(server.get(), "answer", 6, 0, reinterpret_cast<sockaddr*>(&from), size);
+    EXPECT_TRUE(wait_readable(resolver.get(), 2000));
+    EXPECT_FALSE(wait_readable(other.get(), 100));
+    EXPECT_TRUE(answers("10.0.0.1", 53));
+    EXPECT_FALSE(answers("10.0.0.1", 54));
+    unsplice(world.container.get(), {endpoints[0].interface});
+    world.enter(world.engine);
+    EXPECT_FALSE(has_ingress(world, "eth0"));
+  });
 }
 
 TEST(Splice, FramesPassBothWays) {

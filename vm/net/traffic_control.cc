@@ -8,8 +8,8 @@
 #include <linux/rtnetlink.h>
 #include <linux/tc_act/tc_mirred.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <functional>
@@ -22,7 +22,10 @@ namespace {
 
 constexpr uint32_t kIngressHandle = 0xffff0000;  // "ffff:", the kernel knows no other for ingress
 constexpr uint32_t kPriority = 0x6875;           // also the mark by which husk knows its own filter again
+// Asked before that: a priority is for one protocol.
+constexpr uint32_t kArpPriority = kPriority - 2, kIpPriority = kPriority - 1;
 constexpr int kFirstAction = 1;
+constexpr uint32_t kDnsPort = 53;
 
 NetlinkMessage qdisc(int type, int flags, int index) {
   tcmsg header{};
@@ -35,25 +38,27 @@ NetlinkMessage qdisc(int type, int flags, int index) {
   return message;
 }
 
-void put_redirect(NetlinkMessage& message, int to) {
+void put_redirect(NetlinkMessage& message, int to, int eaction = TCA_EGRESS_REDIR,
+                  int action = TC_ACT_STOLEN) {
   message.nest(kFirstAction, [&] {
     message.put(TCA_ACT_KIND, std::string("mirred"));
     message.nest(TCA_ACT_OPTIONS, [&] {
       tc_mirred redirect{};
-      redirect.action = TC_ACT_STOLEN;
-      redirect.eaction = TCA_EGRESS_REDIR;
+      redirect.action = action;
+      redirect.eaction = eaction;
       redirect.ifindex = static_cast<uint32_t>(to);
       message.put(TCA_MIRRED_PARMS, &redirect, sizeof(redirect));
     });
   });
 }
 
-NetlinkMessage filter(int from, const std::string& kind) {
+NetlinkMessage filter(int from, const std::string& kind, uint32_t priority = kPriority,
+                      uint16_t protocol = ETH_P_ALL) {
   tcmsg header{};
   header.tcm_family = AF_UNSPEC;
   header.tcm_ifindex = from;
   header.tcm_parent = kIngressHandle;
-  header.tcm_info = TC_H_MAKE(kPriority << 16, htons(ETH_P_ALL));
+  header.tcm_info = TC_H_MAKE(priority << 16, htons(protocol));
   NetlinkMessage message(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, header);
   message.put(TCA_KIND, kind);
   return message;
@@ -65,17 +70,54 @@ NetlinkMessage matchall_filter(int from, int to) {
   return message;
 }
 
-NetlinkMessage u32_filter(int from, int to) {
+// Every key has to match: at an offset in the network header, in host byte order.
+struct Key {
+  int offset;
+  uint32_t mask, value;
+};
+
+void put_selector(NetlinkMessage& message, const std::vector<Key>& keys) {
   tc_u32_sel selector{};
   selector.flags = TC_U32_TERMINAL;
-  selector.nkeys = 1;
-  // The selector ends in its keys. The only one has a mask of 0: everything matches.
-  std::array<char, sizeof(tc_u32_sel) + sizeof(tc_u32_key)> match{};
+  selector.nkeys = static_cast<unsigned char>(keys.size());
+  std::vector<char> match(sizeof(tc_u32_sel) + keys.size() * sizeof(tc_u32_key));
   memcpy(match.data(), &selector, sizeof(selector));
+  for (size_t i = 0; i < keys.size(); ++i) {
+    tc_u32_key key{};
+    key.off = keys[i].offset;
+    key.mask = htonl(keys[i].mask);
+    key.val = htonl(keys[i].value);
+    memcpy(match.data() + sizeof(tc_u32_sel) + i * sizeof key, &key, sizeof key);
+  }
+  message.put(TCA_U32_SEL, match.data(), match.size());
+}
+
+NetlinkMessage u32_filter(int from, int to) {
   NetlinkMessage message = filter(from, "u32");
   message.nest(TCA_OPTIONS, [&] {
-    message.put(TCA_U32_SEL, match.data(), match.size());
+    put_selector(message, {{0, 0, 0}});  // a mask of 0: everything matches
     message.nest(TCA_U32_ACT, [&] { put_redirect(message, to); });
+  });
+  return message;
+}
+
+// What has no action goes on, to the host's stack.
+NetlinkMessage dns_filter(int from, uint8_t protocol) {
+  NetlinkMessage message = filter(from, "u32", kIpPriority, ETH_P_IP);
+  message.nest(TCA_OPTIONS, [&] {
+    put_selector(message, {{0, 0xff000000, 0x45000000},  // without IP options
+                           {4, 0x1fff, 0},               // a first fragment
+                           {8, 0xff0000, uint32_t{protocol} << 16},
+                           {20, 0xffff0000 | kResolverPorts, kDnsPort << 16 | kResolverPorts}});
+  });
+  return message;
+}
+
+NetlinkMessage arp_filter(int from, int to) {
+  NetlinkMessage message = filter(from, "u32", kArpPriority, ETH_P_ARP);
+  message.nest(TCA_OPTIONS, [&] {
+    put_selector(message, {{4, 0xffff, ARPOP_REPLY}});
+    message.nest(TCA_U32_ACT, [&] { put_redirect(message, to, TCA_EGRESS_MIRROR, TC_ACT_OK); });
   });
   return message;
 }
@@ -148,6 +190,19 @@ void redirect_ingress(NetlinkSocket& socket, int from, int to) {
     socket.request(u32_filter(from, to), "add a u32 filter");
   else if (errnum != 0)
     socket.fail("add a matchall filter", errnum);
+}
+
+void pass_resolver(NetlinkSocket& socket, int from) {
+  unsigned to = 0;
+  bool done = false;
+  for_each_filter(socket, from, [&](const FilterReply& filter) {
+    if (is_ours(filter) && to == 0) to = redirect_target(filter);
+    done |= TC_H_MAJ(filter.header().tcm_info) >> 16 == kArpPriority;
+  });
+  if (to == 0 || done) return;
+  for (const uint8_t protocol : {IPPROTO_UDP, IPPROTO_TCP})
+    socket.request(dns_filter(from, protocol), "let DNS answers through");
+  socket.request(arp_filter(from, static_cast<int>(to)), "let ARP replies through");
 }
 
 bool redirects_to_tap(NetlinkSocket& socket, int index) {

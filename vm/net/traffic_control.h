@@ -2,6 +2,7 @@
 // Everything acts on the network namespace that the socket belongs to. See tc-mirred(8), tc-matchall(8).
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "libcontainer/linux/netlink_socket.h"
@@ -12,6 +13,12 @@ namespace husk::vm {
 void add_ingress(NetlinkSocket& socket, int index, const std::string& name);
 // Redirects what comes in at `from` to go out at `to`. Needs add_ingress(from).
 void redirect_ingress(NetlinkSocket& socket, int from, int to);
+// From here to 65535: a power of two of them. No kernel takes one of these by itself.
+inline constexpr uint16_t kResolverPorts = 0xfc00;
+// Lets the host's own stack at `from`, which a redirection cuts off, have what comes from a DNS server to
+// kResolverPorts, and copies of ARP's replies. Where nothing is redirected, or it was done, nothing is.
+// Throws.
+void pass_resolver(NetlinkSocket& socket, int from);
 // Whether a filter of husk's at `index` redirects to an interface that is there. Throws.
 bool redirects_to_tap(NetlinkSocket& socket, int index);
 // Takes the ingress qdisc off, its filter with it; that there is none is fine. One whose filters are all

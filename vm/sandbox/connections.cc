@@ -11,6 +11,7 @@
 #include "agent/wire/wire.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/trace.h"
+#include "vm/net/resolver.h"
 #include "vm/sandbox/host_socket.h"
 
 namespace husk::vm {
@@ -110,6 +111,11 @@ void Connections::open_dns(const Container& container) {
 void Connections::make_dns(const Container& container, Dns& dns) {
   trace::Span span("embedded DNS");
   auto netns = std::make_shared<UniqueFd>(dup_fd(container.netns.get()));
+  try {
+    let_resolver_through(netns->get());
+  } catch (const Error& e) {
+    spdlog::warn("Docker's embedded DNS gets no answers of other servers: {}", e.what());
+  }
   GuestPort port{container.network, kEmbeddedDns, kDnsPort, true};
   dns.udp.stream = agent_.listen(port);
   dns.questions = std::make_unique<DnsQuestions>(
@@ -134,8 +140,11 @@ void Connections::network_changed(const std::string& network) noexcept {
   try {
     std::lock_guard lock(mutex_);
     if (stopped_) return;
-    for (const auto& [id, container] : containers_)
-      if (container.network == network) open_dns(container);
+    for (const auto& [id, container] : containers_) {
+      if (container.network != network) continue;
+      if (dns_.count(network)) return let_resolver_through(container.netns.get());
+      open_dns(container);
+    }
   } catch (const std::exception& e) {
     spdlog::warn("Docker's embedded DNS: {}", e.what());
   }
@@ -170,42 +179,49 @@ void Connections::give_slot_back() {
   running_changed_.notify_all();
 }
 
-void Connections::begin(const ListenStream::News& news, const TargetPtr& target) {
+void Connections::begin(const ListenStream::News& news, const TargetPtr& target) noexcept {
+  const auto refused = [target](const std::exception& e) {
+    // One warning: how often it is tried is the guest's to say.
+    const bool told = target->told.exchange(true);
+    spdlog::log(told ? spdlog::level::debug : spdlog::level::warn, "a connection to {} is refused: {}",
+                target->name, e.what());
+  };
   try {
-    std::thread([this, news, target] {
+    std::thread([this, news, target, refused] {
       trace::name_thread("connection");
       try {
         carry(news, *target);
       } catch (const std::exception& e) {
-        spdlog::debug("a connection to {}: {}", target->name, e.what());
+        refused(e);
       }
       give_slot_back();
     }).detach();
-  } catch (const std::system_error& e) {  // no more threads
-    spdlog::warn("a connection to {} is refused: {}", target->name, e.what());
+  } catch (const std::exception& e) {  // no more threads; in the guest it waits for its listener's end
+    refused(e);
     give_slot_back();
-    agent_.carry(news.connection)->refuse();
   }
 }
 
-void Connections::carry(const ListenStream::News& news, Target& target) {
+// Throws when there is nothing to carry it to; the guest's end is reset then.
+void Connections::carry(const ListenStream::News& news, const Target& target) {
   std::unique_ptr<CarryStream> stream = agent_.carry(news.connection);
+  UniqueFd socket;
+  try {
+    socket = target.connect(news);
+  } catch (...) {
+    stream->refuse();
+    throw;
+  }
   {
     std::lock_guard lock(running_mutex_);
     if (stopped_) return;
     carried_.insert(stream.get());
   }
-  try {
-    stream->run(target.connect(news));
-  } catch (const Error& e) {
-    // One warning: how often it is tried is the guest's to say.
-    const bool told = target.told.exchange(true);
-    spdlog::log(told ? spdlog::level::debug : spdlog::level::warn, "a connection to {} is refused: {}",
-                target.name, e.what());
-    stream->refuse();
-  }
-  std::lock_guard lock(running_mutex_);
-  carried_.erase(stream.get());
+  const std::shared_ptr<void> carried(nullptr, [&](void*) {
+    std::lock_guard lock(running_mutex_);
+    carried_.erase(stream.get());
+  });
+  stream->run(std::move(socket));
 }
 
 // --- the end ---

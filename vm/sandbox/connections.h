@@ -89,8 +89,8 @@ class Connections {
   void end(Dns& dns) noexcept;
   bool take_slot(const Target& target);
   void give_slot_back();
-  void begin(const ListenStream::News& news, const TargetPtr& target);
-  void carry(const ListenStream::News& news, Target& target);
+  void begin(const ListenStream::News& news, const TargetPtr& target) noexcept;
+  void carry(const ListenStream::News& news, const Target& target);
 
   AgentClient& agent_;
   std::mutex mutex_;  // of containers and networks; the threads don't take it

@@ -96,7 +96,7 @@ void DnsQuestions::ask(const std::string& peer, std::string_view question) {
     const std::atomic<bool> stopped{false};  // UDP: it does not wait
     open.socket = connect_in(netns_->get(), SOCK_DGRAM, server_, stopped);
     check(send(open.socket.get(), question.data(), question.size(), MSG_NOSIGNAL), "send");
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {  // no more threads, too
     spdlog::debug("embedded DNS: {}", e.what());
     return fail(open);
   }

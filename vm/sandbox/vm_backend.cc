@@ -14,6 +14,7 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/process.h"
+#include "libcontainer/base/root.h"
 #include "libcontainer/base/trace.h"
 #include "libcontainer/linux/cgroups.h"
 #include "libcontainer/linux/systemd_unit.h"
@@ -275,7 +276,8 @@ void send_mounts(int connection, const std::string& id, const std::string& rootf
   }
 }
 
-// What the guest may reach on the host, as fds for the same reason.
+// What the guest may reach on the host, as fds for the same reason, of mounts that keep nobody from
+// unmounting the engine's.
 void send_connections(int connection, const std::string& id, const GuestConfig& guest) {
   std::vector<UniqueFd> files;
   const auto send = [&](const Json& destinations, bool resolv_conf) {
@@ -287,7 +289,8 @@ void send_connections(int connection, const std::string& id, const GuestConfig& 
     files.clear();
   };
   if (!guest.resolv_conf.empty()) {
-    files.push_back(open_file(guest.resolv_conf, O_RDONLY | O_NONBLOCK));
+    UniqueFd tree = clone_for_share(guest.resolv_conf, {true, false});
+    files.push_back(open_file(fd_path(tree.get()), O_RDONLY | O_NONBLOCK));
     send(Json::array(), true);
   }
   for (size_t i = 0; i < guest.sockets.size(); i += kMountsAtOnce) {
