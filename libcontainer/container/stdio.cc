@@ -20,11 +20,11 @@ void check_combination(const StdioOptions& options) {
 
 void set_size(int pty, const StdioOptions& options) {
   winsize size{};
-  if (options.console_size) {
+  // In the foreground the terminal that husk was called from is the one that is looked at.
+  if (options.console_socket.empty() && own_terminal() >= 0) ioctl(own_terminal(), TIOCGWINSZ, &size);
+  if (!size.ws_row && !size.ws_col && options.console_size) {
     size.ws_row = static_cast<unsigned short>(options.console_size->height);
     size.ws_col = static_cast<unsigned short>(options.console_size->width);
-  } else if (options.console_socket.empty() && own_terminal() >= 0) {
-    ioctl(own_terminal(), TIOCGWINSZ, &size);
   }
   if (size.ws_row || size.ws_col) check(ioctl(pty, TIOCSWINSZ, &size), "set the console's size");
 }
