@@ -239,7 +239,7 @@ check-integration: all $(TOOLS)
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest guest-debian
 	@tests/run-integration $(BUILD) $(FILES)
 check-integration-host: all $(TOOLS) # the command line's tests in the lane without a VM
-	@HUSK_FLAGS=--vm=none RESULT=integration-host tests/run-integration $(BUILD) $(or $(FILES),cli.bats stdio.bats bad.bats paths.bats)
+	@HUSK_FLAGS=--vm=none RESULT=integration-host tests/run-integration $(BUILD) $(or $(FILES),cli.bats stdio.bats bad.bats config.bats paths.bats)
 demo: need-deps ## the main job: real containers through husk, Podman and Docker, each on its own kernel (root)
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(TOOLS)
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest

@@ -18,5 +18,6 @@ void validate_resources(const Resources& resources, const std::string& where = "
 // the log.
 std::vector<std::string> config_warnings(const Config& config);
 std::vector<std::string> process_warnings(const Process& process, const std::string& where = "process");
+std::vector<std::string> resources_warnings(const Resources& resources, const std::string& where);
 
 }  // namespace husk::spec

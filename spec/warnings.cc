@@ -37,6 +37,15 @@ std::vector<std::string> process_warnings(const Process& process, const std::str
   return out;
 }
 
+std::vector<std::string> resources_warnings(const Resources& resources, const std::string& where) {
+  std::vector<std::string> out;
+  if (!resources.memory) return out;
+  if (resources.memory->kernel)
+    out.push_back(where + ".memory.kernel: no longer supported by Linux, ignored");
+  if (resources.memory->use_hierarchy) out.push_back(where + ".memory.useHierarchy: always on, ignored");
+  return out;
+}
+
 std::vector<std::string> config_warnings(const Config& config) {
   std::vector<std::string> out;
   if (is_newer(config.oci_version))
@@ -52,11 +61,9 @@ std::vector<std::string> config_warnings(const Config& config) {
   const Namespace* user = linux_.find_namespace(NamespaceType::kUser);
   if (user && !user->path.empty() && !linux_.uid_mappings.empty())
     out.push_back("linux.uidMappings: the user namespace that is joined has its own, ignored");
-  if (linux_.resources && linux_.resources->memory) {
-    const MemoryResources& memory = *linux_.resources->memory;
-    if (memory.kernel) out.push_back("linux.resources.memory.kernel: no longer supported by Linux, ignored");
-    if (memory.use_hierarchy) out.push_back("linux.resources.memory.useHierarchy: always on, ignored");
-  }
+  if (linux_.resources)
+    for (std::string& line : resources_warnings(*linux_.resources, "linux.resources"))
+      out.push_back(std::move(line));
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include "cmd/husk/create.h"
 
 #include "cmd/husk/commands.h"
+#include "cmd/husk/notify.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/log.h"
 #include "libcontainer/base/trace.h"
@@ -38,6 +39,7 @@ Container create_container(Context& context, const std::string& id, const Create
   stdio.emplace(StdioOptions{process.terminal, flags.console_socket, detach, process.console_size,
                              context.new_backend().on_this_kernel()});
   options.stdio = stdio->host();
+  offer_notify_socket(context, bundle, options);
   trace::Span span("create container");
   Container container = Container::create(context.store(), context.new_backend(), bundle, options);
   stdio->close_slave();

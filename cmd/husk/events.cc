@@ -2,6 +2,8 @@
 #include <charconv>
 #include <chrono>
 #include <optional>
+#include <string_view>
+#include <utility>
 
 #include "cmd/husk/commands.h"
 #include "cmd/husk/json_text.h"
@@ -10,20 +12,33 @@
 namespace husk::cmd {
 namespace {
 
-// A duration of one unit in Go's notation: "500ms", "5s", "1m", "1h".
+// Milliseconds of a unit of Go's; 0: it is none.
+double unit_of(std::string_view name) {
+  constexpr std::pair<std::string_view, double> kUnits[] = {{"ms", 1}, {"s", 1e3}, {"m", 6e4}, {"h", 36e5}};
+  for (const auto& [unit, milliseconds] : kUnits)
+    if (unit == name) return milliseconds;
+  return 0;
+}
+
+// A duration in Go's notation: "500ms", "1.5s", "1m30s".
 std::chrono::milliseconds parse_interval(const std::string& text) {
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string unit(end, text.data() + text.size());
-  const int64_t factor = unit == "ms"  ? 1
-                         : unit == "s" ? 1000
-                         : unit == "m" ? 60'000
-                         : unit == "h" ? 3'600'000
-                                       : 0;
-  if (error != std::errc() || factor == 0 || number <= 0 || number > 1'000'000)
+  double sum = 0;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    double number = 0;
+    const auto [end, error] =
+        std::from_chars(rest.data(), rest.data() + rest.size(), number, std::chars_format::fixed);
+    rest.remove_prefix(static_cast<size_t>(end - rest.data()));
+    const size_t length = std::min(rest.find_first_of("0123456789."), rest.size());
+    const double unit = unit_of(rest.substr(0, length));
+    rest.remove_prefix(length);
+    sum = error == std::errc() && unit > 0 && number >= 0 ? sum + number * unit : -1;
+    if (!(sum >= 0)) break;
+  }
+  if (!(sum >= 1 && sum <= 1e12))
     throw Error(ErrorKind::kInvalid,
                 "--interval: expected a duration like 5s, got \"" + printable(text, 80) + "\"");
-  return std::chrono::milliseconds(number * factor);
+  return std::chrono::milliseconds(static_cast<int64_t>(sum));
 }
 
 using Event = nlohmann::ordered_json;  // in runc's order

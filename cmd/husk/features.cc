@@ -1,7 +1,9 @@
-// The OCI "features" object (runtime-spec, features.md): what husk does, and nothing that it doesn't.
+// The OCI "features" object (runtime-spec, features.md, features-linux.md): what husk does, and nothing that
+// it doesn't.
 #include "cmd/husk/commands.h"
 #include "cmd/husk/json_text.h"
 #include "cmd/husk/version.h"
+#include "libcontainer/linux/seccomp.h"
 #include "spec/names.h"
 #include "spec/options.h"
 
@@ -18,81 +20,52 @@ Json names(const spec::Name (&list)[N]) {
 }
 
 // libcontainer/linux/mount_options.cc is what reads them.
-constexpr spec::Name kMountOptions[] = {"async",
-                                        "atime",
-                                        "bind",
-                                        "defaults",
-                                        "dev",
-                                        "diratime",
-                                        "dirsync",
-                                        "exec",
-                                        "iversion",
-                                        "lazytime",
-                                        "loud",
-                                        "mand",
-                                        "noatime",
-                                        "nodev",
-                                        "nodiratime",
-                                        "noexec",
-                                        "noiversion",
-                                        "nolazytime",
-                                        "nomand",
-                                        "norelatime",
-                                        "nostrictatime",
-                                        "nosuid",
-                                        "nosymfollow",
-                                        "private",
-                                        "ratime",
-                                        "rbind",
-                                        "rdev",
-                                        "rdiratime",
-                                        "relatime",
-                                        "remount",
-                                        "rexec",
-                                        "rnoatime",
-                                        "rnodev",
-                                        "rnodiratime",
-                                        "rnoexec",
-                                        "rnorelatime",
-                                        "rnostrictatime",
-                                        "rnosuid",
-                                        "rnosymfollow",
-                                        "ro",
-                                        "rprivate",
-                                        "rrelatime",
-                                        "rro",
-                                        "rrw",
-                                        "rshared",
-                                        "rslave",
-                                        "rstrictatime",
-                                        "rsuid",
-                                        "rsymfollow",
-                                        "runbindable",
-                                        "rw",
-                                        "shared",
-                                        "silent",
-                                        "slave",
-                                        "strictatime",
-                                        "suid",
-                                        "symfollow",
-                                        "sync",
-                                        "tmpcopyup",
-                                        "unbindable"};
+constexpr spec::Name kMountOptions[] = {"async",         "atime",        "bind",
+                                        "defaults",      "dev",          "diratime",
+                                        "dirsync",       "exec",         "idmap",
+                                        "iversion",      "lazytime",     "loud",
+                                        "mand",          "noatime",      "nodev",
+                                        "nodiratime",    "noexec",       "noiversion",
+                                        "nolazytime",    "nomand",       "norelatime",
+                                        "nostrictatime", "nosuid",       "nosymfollow",
+                                        "private",       "ratime",       "rbind",
+                                        "rdev",          "rdiratime",    "relatime",
+                                        "remount",       "rexec",        "ridmap",
+                                        "rnoatime",      "rnodev",       "rnodiratime",
+                                        "rnoexec",       "rnorelatime",  "rnostrictatime",
+                                        "rnosuid",       "rnosymfollow", "ro",
+                                        "rprivate",      "rrelatime",    "rro",
+                                        "rrw",           "rshared",      "rslave",
+                                        "rstrictatime",  "rsuid",        "rsymfollow",
+                                        "runbindable",   "rw",           "shared",
+                                        "silent",        "slave",        "strictatime",
+                                        "suid",          "symfollow",    "sync",
+                                        "tmpcopyup",     "unbindable"};
+
+// Those of the spec's that the library can make filters for.
+Json seccomp_archs() {
+  Json out = Json::array();
+  for (spec::Name name : spec::kSeccompArchs)
+    if (knows_seccomp_architecture(std::string(name))) out.push_back(name);
+  return out;
+}
 
 Json linux_features() {
   Json out;
   out["namespaces"] = names(spec::kNamespaceTypes);
   out["capabilities"] = names(spec::kCapabilities);
   // The guest's kernel has only v2; the host's cgroup of the VM may be either.
-  out["cgroup"] = {{"v1", true}, {"v2", true}, {"systemd", true}, {"systemdUser", false}, {"rdma", false}};
+  out["cgroup"] = {{"v1", true}, {"v2", true}, {"systemd", true}, {"systemdUser", true}, {"rdma", true}};
   out["seccomp"] = {{"enabled", true},
                     {"actions", names(spec::kSeccompActions)},
                     {"operators", names(spec::kSeccompOps)},
-                    {"archs", names(spec::kSeccompArchs)},
-                    {"knownFlags", names(spec::kSeccompFlags)}};
+                    {"archs", seccomp_archs()},
+                    {"knownFlags", names(spec::kSeccompFlags)},
+                    {"supportedFlags", names(spec::kSeccompFlags)}};
   out["apparmor"] = {{"enabled", false}};
   out["selinux"] = {{"enabled", false}};
   out["intelRdt"] = {{"enabled", false}};
+  out["mountExtensions"] = {{"idmap", {{"enabled", true}}}};
   return out;
 }
 
@@ -119,6 +92,9 @@ int features(Context&, const Args& args) {
                         {"husk.commit", HUSK_COMMIT},
                         {"husk.options", option_names()},
                         {"husk.checkpoint.enabled", "false"}};
+  // Properties of the container's unit; which VM a container is in, and how large that is.
+  out["potentiallyUnsafeConfigAnnotations"] = {"org.systemd.property.", "io.kubernetes.cri.",
+                                               "io.kubernetes.cri-o."};
   print(json_text(out, 4) + "\n");
   return 0;
 }

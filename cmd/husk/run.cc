@@ -1,5 +1,6 @@
 #include "cmd/husk/commands.h"
 #include "cmd/husk/create.h"
+#include "cmd/husk/notify.h"
 #include "libcontainer/base/log.h"
 #include "libcontainer/base/trace.h"
 #include "libcontainer/container/foreground.h"
@@ -37,12 +38,17 @@ int run(Context& context, const Args& args) {
   try {
     std::optional<Foreground> foreground;
     if (!detach) foreground.emplace();
+    Notify notify(context, words[0]);
     {
       trace::Span span("start container");
       container.start();
     }
     trace::Span wait("wait");
-    if (!detach) code = foreground->wait(container.record().init.pid, stdio->master());
+    const pid_t pid = container.record().init.pid;
+    if (detach)
+      notify.wait(pid);
+    else
+      code = foreground->wait(pid, stdio->master(), &notify);
   } catch (...) {
     delete_quietly(context, words[0]);
     throw;

@@ -56,6 +56,7 @@ Container Container::create(const Store& store, Backend& backend, const Bundle& 
   try {
     Container container(store, backend, new_record(bundle, options));
     store.save_config(options.id, bundle.config_text);
+    for (const std::string& name : options.folders) make_dirs(path_join(container.ref().folder, name), 0755);
     store.save(container.record_);  // from here on hooks see it, as "creating"
     container.create_machine(bundle, options);
     return container;
@@ -76,14 +77,21 @@ void Container::create_machine(const Bundle& bundle, const CreateOptions& option
   args.no_new_keyring = options.no_new_keyring;
   args.systemd_cgroup = options.systemd_cgroup;
   args.preserve_fds = options.preserve_fds;
-  args.on_runtime_created = [&](pid_t pid) { run_create_hooks(bundle.config.hooks, pid); };
-  record_.init = ProcessId::of(backend_->create(args));
+  bool made = false, hooked = false;
+  args.on_runtime_created = [&](pid_t pid) {
+    hooked = true;
+    run_create_hooks(bundle.config.hooks, pid);
+  };
   try {
+    record_.init = ProcessId::of(backend_->create(args));
+    made = true;
     record_.creator = {};
     store_->save(record_);
     if (!options.pid_file.empty()) write_pid_file(options.pid_file, record_.init.pid);
   } catch (...) {
-    undo("undoing a failed create", [&] { backend_->remove(ref()); });
+    if (made) undo("undoing a failed create", [&] { backend_->remove(ref()); });
+    // runtime.md, "Lifecycle": a failed hook leads to the end, which has hooks of its own.
+    if (hooked) run_poststop_hooks();
     throw;
   }
 }

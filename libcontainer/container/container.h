@@ -20,6 +20,7 @@ class Container {
     std::string pid_file;  // empty: none
     bool no_pivot = false, no_new_keyring = false, systemd_cgroup = false;
     std::vector<int> preserve_fds;
+    std::vector<std::string> folders;  // to make in the container's own, for mounts of the bundle's config
   };
   // Up to the gate of start. On failure nothing is left of it. Throws kExists for an id in use.
   static Container create(const Store& store, Backend& backend, const Bundle& bundle,

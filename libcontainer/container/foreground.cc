@@ -116,7 +116,7 @@ Foreground::Foreground() : signals_(make_signalfd(forwarded_signals())) {
   signal(SIGPIPE, SIG_IGN);
 }
 
-int Foreground::wait(pid_t pid, int master) {
+int Foreground::wait(pid_t pid, int master, Watched* watched) {
   Child child{pid, open_pidfd(pid)};
   TerminalRelay relay(master, STDIN_FILENO, STDOUT_FILENO, own_terminal());
   relay.resize();  // it may have changed before we took the signals
@@ -124,7 +124,8 @@ int Foreground::wait(pid_t pid, int master) {
     pollfd polled[] = {{child.pidfd.get(), POLLIN, 0},
                        {signals_.get(), POLLIN, 0},
                        {relay.master_fd(), relay.master_events(), 0},
-                       {relay.in_fd(), POLLIN, 0}};
+                       {relay.in_fd(), POLLIN, 0},
+                       {watched ? watched->fd() : -1, POLLIN, 0}};
     if (poll(polled, std::size(polled), -1) < 0) {
       if (errno == EINTR) continue;
       throw_errno("poll");
@@ -138,6 +139,7 @@ int Foreground::wait(pid_t pid, int master) {
           kill(pid, static_cast<int>(info.ssi_signo));
       }
     }
+    if (polled[4].revents) watched->on_readable();
     if (polled[3].revents) relay.on_in();
     if (polled[2].revents) relay.on_master(polled[2].revents);
     if (polled[0].revents) break;

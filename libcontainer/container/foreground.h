@@ -55,8 +55,15 @@ class Foreground {
   // Takes all signals (blocked for this process from now on): make it before the process runs, so that none
   // is lost.
   Foreground();
+  // Something else to look after meanwhile: on_readable() for as long as fd() is not -1.
+  class Watched {
+   public:
+    virtual ~Watched() = default;
+    virtual int fd() const = 0;
+    virtual void on_readable() = 0;
+  };
   // Waits for our child. Returns its exit code, or 128 + the signal that killed it.
-  int wait(pid_t pid, int master = -1);
+  int wait(pid_t pid, int master = -1, Watched* watched = nullptr);
 
  private:
   UniqueFd signals_;

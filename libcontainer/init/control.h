@@ -24,13 +24,14 @@ struct InitRequest {
   std::string host_cgroup;  // see CreateRequest, as hold (for its on_runtime_created) and gate
   bool no_pivot = false, no_new_keyring = false, hold = false, trace = false;
   UniqueFd gate;
-  int64_t started_ns = 0;  // when the gate opened, for the trace
-  int preserved = 0;       // fds 3 … 3 + preserved - 1 are the container's
-  UniqueFd target;         // exec: pidfd of the container's init
-  int join_flags = 0;      // exec: CLONE_NEW…
-  std::string seccomp;     // the compiled filter
-  UniqueFd new_seccomp;    // the same, where it was compiled here: the parent wants it for the next ones
-  UniqueFd listener;       // the connection to the agent that answers calls, and what it is told
+  std::vector<UniqueFd> bind_sources;  // of config.mounts, where stage 1 has opened them
+  int64_t started_ns = 0;              // when the gate opened, for the trace
+  int preserved = 0;                   // fds 3 … 3 + preserved - 1 are the container's
+  UniqueFd target;                     // exec: pidfd of the container's init
+  int join_flags = 0;                  // exec: CLONE_NEW…
+  std::string seccomp;                 // the compiled filter
+  UniqueFd new_seccomp;  // the same, where it was compiled here: the parent wants it for the next ones
+  UniqueFd listener;     // the connection to the agent that answers calls, and what it is told
   std::string listener_state;
   pid_t pid = 0;       // stage 2's, as the parent sees it
   pid_t init_pid = 0;  // exec: the container's init

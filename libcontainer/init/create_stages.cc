@@ -17,9 +17,11 @@
 // Either stage may say {"error"} instead of its next word. On the host: stage 1 joins the cgroup before it
 // clones; stage 2 says {"runtime_created"} before createContainer hooks and waits for {"go_on"}; {"start"}
 // comes from another process, over a connection to a listening socket.
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,12 +79,40 @@ void set_host_names(const InitRequest& r) {
   if (!domain.empty()) check(setdomainname(domain.c_str(), domain.size()), "setting the domainname");
 }
 
-void make_mounts(const InitRequest& r, const Root& root) {
+void make_mounts(InitRequest& r, const Root& root) {
   MountContext context;
   context.cgroup_namespace = find(r, NamespaceType::kCgroup) != nullptr;
   context.cgroup = r.cgroup;
   context.foreign_network = is_new(r, NamespaceType::kUser) && !is_new(r, NamespaceType::kNetwork);
-  for (const spec::Mount& mount : r.config.mounts) apply_mount(root, mount, context);
+  r.bind_sources.resize(r.config.mounts.size());
+  for (size_t i = 0; i < r.config.mounts.size(); ++i)
+    apply_mount(root, r.config.mounts[i], context, std::move(r.bind_sources[i]));
+}
+
+// With our own rights: the root of a user namespace may not reach them, and cannot idmap them.
+void open_bind_sources(InitRequest& r) {
+  const spec::Namespace* user = find(r, NamespaceType::kUser);
+  if (!user) return;
+  UniqueFd users;  // for mounts that are idmapped without mappings of their own
+  for (const spec::Mount& mount : r.config.mounts) {
+    UniqueFd& source = r.bind_sources.emplace_back();
+    const MountOptions o = parse_mount_options(mount);
+    if (!o.bind) continue;
+    if (o.idmap && !users)
+      users = user->path.empty() ? make_user_namespace(r.linux_().uid_mappings, r.linux_().gid_mappings)
+                                 : open_file(user->path, O_RDONLY);
+    try {
+      with_context("mounting " + printable(mount.destination), [&] {
+        source = open_bind_source(mount, o, users.get());
+        // What the container mounts below it must not appear outside.
+        set_mount_attributes(source.get(), 0, 0, MS_SLAVE, true);
+      });
+    } catch (const Error& e) {
+      // Who has no rights outside leaves it to the namespace's root.
+      if (e.errnum() != EPERM || o.idmap) throw;
+      source.reset();
+    }
+  }
 }
 
 // A /dev that comes from outside by a bind mount is complete, and not ours to write to.
@@ -166,6 +196,7 @@ int create_stage1(InitRequest& r) {
   apply_outer_attributes(r);
   join_host_cgroup(r);
   connect_listener(r);
+  open_bind_sources(r);
   std::vector<NamespaceFd> joined = open_namespaces(r.linux_().namespaces);
   join_namespaces(joined);
   if (is_new(r, NamespaceType::kTime)) make_time_namespace(r.linux_().time_offsets);

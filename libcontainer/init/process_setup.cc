@@ -130,9 +130,9 @@ void prepare_seccomp(InitRequest& r) {
 void apply_outer_attributes(const InitRequest& r) {
   const spec::Process& p = r.process();
   if (p.oom_score_adj) apply_oom_score_adj(*p.oom_score_adj);
-  if (p.scheduler) apply_scheduler(*p.scheduler);
+  if (p.scheduler && !is_lost_by_fork(*p.scheduler)) apply_scheduler(*p.scheduler);
   if (p.io_priority) apply_io_priority(*p.io_priority);
-  if (p.exec_cpu_affinity) apply_cpu_affinity(p.exec_cpu_affinity->initial);
+  if (p.exec_cpu_affinity && r.is_exec) apply_cpu_affinity(p.exec_cpu_affinity->initial);
 }
 
 std::string find_program(const std::string& name, const std::vector<std::string>& env) {
@@ -162,6 +162,7 @@ Program become_process(InitRequest& r) {
   Program program;
   program.env = make_env(p);
   if (r.linux_().personality) apply_personality(*r.linux_().personality);
+  if (p.scheduler && is_lost_by_fork(*p.scheduler)) apply_scheduler(*p.scheduler);
   give_stdio(p.user.uid);
   CapabilitySets sets = parse_capabilities(p.capabilities.value_or(spec::Capabilities()), r.warnings);
   apply_rlimits(p.rlimits);
@@ -205,7 +206,7 @@ void execute(InitRequest& r, const Program& program) {
   send_trace(r);
   const spec::Process& p = r.process();
   std::vector<char*> args = c_strings(p.args), env = c_strings(program.env);
-  if (p.exec_cpu_affinity) apply_cpu_affinity(p.exec_cpu_affinity->final);
+  if (p.exec_cpu_affinity && r.is_exec) apply_cpu_affinity(p.exec_cpu_affinity->final);
   for (int i = 0; i < r.preserved; ++i) check(fcntl(kControlFd + i, F_SETFD, 0), "fcntl of a preserved fd");
   execve(program.file.c_str(), args.data(), env.data());
   int err = errno;

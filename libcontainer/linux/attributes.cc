@@ -71,6 +71,11 @@ void apply_scheduler(const spec::Scheduler& s) {
   check(syscall(SYS_sched_setattr, 0, &attr, 0), "setting the scheduler " + s.policy);
 }
 
+bool is_lost_by_fork(const spec::Scheduler& s) {
+  return s.policy == "SCHED_DEADLINE" ||
+         std::ranges::find(s.flags, "SCHED_FLAG_RESET_ON_FORK") != s.flags.end();
+}
+
 void apply_io_priority(const spec::IoPriority& p) {
   int value = static_cast<int>(value_of(kIoClasses, p.class_name, "I/O priority class") << 13) | p.priority;
   check(syscall(SYS_ioprio_set, 1 /* this process */, 0, value), "setting the I/O priority");

@@ -8,7 +8,9 @@
 
 namespace husk {
 
-void apply_scheduler(const spec::Scheduler& scheduler);    // sched_setattr(2)
+void apply_scheduler(const spec::Scheduler& scheduler);  // sched_setattr(2)
+// SCHED_DEADLINE, and SCHED_FLAG_RESET_ON_FORK: only the process itself can take them.
+bool is_lost_by_fork(const spec::Scheduler& scheduler);
 void apply_io_priority(const spec::IoPriority& priority);  // ioprio_set(2)
 void apply_oom_score_adj(int value);                       // /proc/self, so before the root changes
 void apply_personality(const spec::Personality& personality);

@@ -69,7 +69,7 @@ void limit_memory_v1(Controls& c, const spec::MemoryResources& memory) {
     c.set("memory.soft_limit_in_bytes", std::to_string(*memory.reservation));
   if (memory.kernel_tcp.value_or(0))
     c.set("memory.kmem.tcp.limit_in_bytes", std::to_string(*memory.kernel_tcp));
-  if (memory.swappiness) {
+  if (memory.swappiness.value_or(UINT64_MAX) != UINT64_MAX) {  // all bits set: old engines' "not given"
     if (*memory.swappiness > 100) throw Error(ErrorKind::kInvalid, "memory.swappiness has to be 0 to 100");
     c.set("memory.swappiness", std::to_string(*memory.swappiness));
   }

@@ -65,7 +65,9 @@ void limit_memory_v2(Controls& c, const spec::MemoryResources& memory) {
   int64_t limit = memory.limit.value_or(0);
   if (limit > 0 || (limit < 0 && c.has("memory.max"))) c.set("memory.max", or_max(limit));
   if (memory.reservation.value_or(0)) c.set("memory.low", or_max(*memory.reservation));
-  if (memory.swappiness) c.warn("memory: cgroup v2 has no swappiness, it is not set");
+  if (memory.kernel_tcp.value_or(0)) c.warn("memory: cgroup v2 has no limit of kernelTCP, it is not set");
+  if (memory.swappiness.value_or(UINT64_MAX) != UINT64_MAX)
+    c.warn("memory: cgroup v2 has no swappiness, it is not set");
   if (memory.disable_oom_killer.value_or(false))
     c.warn("memory: cgroup v2 cannot disable the OOM killer, it stays enabled");
 }

@@ -29,13 +29,22 @@ void bind_device(const Root& root, const spec::Device& device) {
   attach_mount(tree.get(), root.make_file(device.path).get());
 }
 
+// config-linux.md, "Devices": what is there already has to be the device.
+void check_existing(int dir, const std::string& name, const spec::Device& device, dev_t number) {
+  struct stat st;
+  check(fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW), "stat");
+  const mode_t type = type_bits(device.type);
+  if ((st.st_mode & S_IFMT) != type || (type != S_IFIFO && st.st_rdev != number))
+    throw Error(ErrorKind::kExists, "another file is there", EEXIST);
+}
+
 void make_device(const Root& root, const spec::Device& device) {
   std::string path = clean_path(device.path), name = base_name(path);
   UniqueFd dir = root.make_dirs(dir_name(path));
   mode_t mode = device.file_mode.value_or(0666) & 07777;
-  if (mknodat(dir.get(), name.c_str(), type_bits(device.type) | mode,
-              makedev(static_cast<unsigned>(device.major), static_cast<unsigned>(device.minor))) != 0) {
-    if (errno == EEXIST) return;
+  const dev_t number = makedev(static_cast<unsigned>(device.major), static_cast<unsigned>(device.minor));
+  if (mknodat(dir.get(), name.c_str(), type_bits(device.type) | mode, number) != 0) {
+    if (errno == EEXIST) return check_existing(dir.get(), name, device, number);
     if (errno != EPERM) throw_errno("mknod");
     bind_device(root, device);
     return;

@@ -50,7 +50,7 @@ void mount_v2(const Root& root, const spec::Mount& mount, const MountOptions& o,
     source = path_join(is_v2(kCgroupRoot) ? kCgroupRoot : "/sys/fs/cgroup/unified", own_cgroup(""));
   MountOptions bind = o;
   bind.bind = true;
-  apply_bind_mount(root, source, mount, bind);
+  apply_bind_mount(root, clone_mount(AT_FDCWD, source, o.recursive), mount, bind);
 }
 
 // One hierarchy of v1: {folder on the host, what /proc/self/cgroup calls it}.
@@ -84,14 +84,14 @@ void mount_v1(const Root& root, const spec::Mount& mount, const MountOptions& o,
   for (const Hierarchy& h : v1_hierarchies()) {
     spec::Mount part;
     part.destination = path_join(mount.destination, base_name(h.folder));
-    part.source = path_join(h.folder, context.cgroup_namespace ? "/" : own_cgroup(h.controllers));
     if (context.cgroup_namespace) {
       mount_new("cgroup", root.make_dirs(part.destination).get(), "cgroup", o.flags, h.controllers);
       continue;
     }
     MountOptions bind = o;
     bind.bind = true;
-    apply_bind_mount(root, part.source, part, bind);
+    const std::string source = path_join(h.folder, own_cgroup(h.controllers));
+    apply_bind_mount(root, clone_mount(AT_FDCWD, source, o.recursive), part, bind);
   }
   if (o.flags & MS_RDONLY)
     set_mount_attributes(root.open(mount.destination, O_PATH).get(), MOUNT_ATTR_RDONLY, 0, 0, false);

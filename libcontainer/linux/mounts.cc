@@ -123,6 +123,14 @@ void set_mount_attributes(int fd, uint64_t set, uint64_t clear, unsigned long pr
         "mount_setattr");
 }
 
+void idmap_mount(int mount, int users, bool recursive) {
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_IDMAP;
+  attr.userns_fd = static_cast<uint64_t>(users);
+  check(mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr, sizeof attr),
+        "idmapping the mount");
+}
+
 void mount_new(const std::string& source, int target, const std::string& type, unsigned long flags,
                const std::string& data) {
   if (mount(source.c_str(), fd_path(target).c_str(), type.c_str(), flags,
@@ -130,23 +138,26 @@ void mount_new(const std::string& source, int target, const std::string& type, u
     throw_errno("mount " + type + (data.empty() ? "" : " (" + data + ")"));
 }
 
-void apply_bind_mount(const Root& root, const std::string& source, const spec::Mount& mount,
+UniqueFd open_bind_source(const spec::Mount& mount, const MountOptions& o, int users) {
+  UniqueFd tree = clone_mount(AT_FDCWD, mount.source, o.recursive);
+  if (!o.idmap) return tree;
+  UniqueFd own;
+  if (!mount.uid_mappings.empty()) own = make_user_namespace(mount.uid_mappings, mount.gid_mappings);
+  if (own) users = own.get();
+  if (users < 0)
+    throw Error(ErrorKind::kInvalid,
+                "idmap needs uidMappings and gidMappings of the mount, or a user namespace");
+  idmap_mount(tree.get(), users, o.idmap_recursive);
+  return tree;
+}
+
+void apply_bind_mount(const Root& root, const UniqueFd& tree, const spec::Mount& mount,
                       const MountOptions& o) {
-  UniqueFd tree = clone_mount(AT_FDCWD, source, o.recursive);
   struct stat st;
-  check(fstat(tree.get(), &st), "stat " + source);
+  check(fstat(tree.get(), &st), "stat of the source");
   UniqueFd target =
       S_ISDIR(st.st_mode) ? root.make_dirs(mount.destination) : root.make_file(mount.destination);
   check_destination(root, target.get(), mount, tree.get());
-  if (o.idmap) {
-    UniqueFd user = make_user_namespace(mount.uid_mappings, mount.gid_mappings);
-    mount_attr attr{};
-    attr.attr_set = MOUNT_ATTR_IDMAP;
-    attr.userns_fd = static_cast<uint64_t>(user.get());
-    check(mount_setattr(tree.get(), "", AT_EMPTY_PATH | (o.idmap_recursive ? AT_RECURSIVE : 0), &attr,
-                        sizeof attr),
-          "idmapping the mount");
-  }
   // Only what is asked for is changed: flags that a user namespace has locked stay as they are.
   if (o.attr_set | o.attr_clear) set_mount_attributes(tree.get(), o.attr_set, o.attr_clear, 0, false);
   if (o.rec_set | o.rec_clear) set_mount_attributes(tree.get(), o.rec_set, o.rec_clear, 0, true);
@@ -160,16 +171,17 @@ void apply_bind_mount(const Root& root, const std::string& source, const spec::M
 void apply_foreign_sysfs(const Root& root, spec::Mount mount) {
   mount.type = "bind";
   mount.options = {"rbind", "rro", "nosuid", "noexec", "nodev"};
-  apply_bind_mount(root, "/sys", mount, parse_mount_options(mount));
+  apply_bind_mount(root, clone_mount(AT_FDCWD, "/sys", true), mount, parse_mount_options(mount));
 }
 
-void apply_mount(const Root& root, const spec::Mount& wanted, const MountContext& context) {
+void apply_mount(const Root& root, const spec::Mount& wanted, const MountContext& context, UniqueFd source) {
   with_context("mounting " + printable(wanted.destination), [&] {
     MountOptions o = parse_mount_options(wanted);
     spec::Mount mount = wanted;
     mount.destination = clean_path(mount.destination);  // ".." as engines mean it, not of a symlink's target
     if (o.bind) {
-      apply_bind_mount(root, mount.source, mount, o);
+      if (!source) source = open_bind_source(mount, o, -1);
+      apply_bind_mount(root, source, mount, o);
     } else if (mount.type == "sysfs" && context.foreign_network) {
       apply_foreign_sysfs(root, mount);
     } else if (mount.type == "cgroup" || mount.type == "cgroup2") {

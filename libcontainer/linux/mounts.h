@@ -36,7 +36,12 @@ struct MountContext {
 // Makes one mount, its destination walked below `root` and made where it is missing. Refuses what would hide
 // /proc. A tmpfs with "ro" stays writable until seal_mounts(), because devices and mount points are still
 // made in it.
-void apply_mount(const Root& root, const spec::Mount& mount, const MountContext& context);
+// source: of a bind mount, where open_bind_source() has opened it already.
+void apply_mount(const Root& root, const spec::Mount& mount, const MountContext& context,
+                 UniqueFd source = {});
+// What is bound, as a detached copy of the caller's, idmapped where the mount wants it: by its own mappings,
+// else by that of users, a user namespace (-1: there is none, which is an error).
+UniqueFd open_bind_source(const spec::Mount& mount, const MountOptions& options, int users);
 void seal_mounts(const Root& root, const std::vector<spec::Mount>& mounts);
 
 // --- the parts, for rootfs.cc, devices.cc, terminal.cc
@@ -47,11 +52,13 @@ UniqueFd clone_mount(int dir, const std::string& path, bool recursive);
 void attach_mount(int mount, int target);
 // mount_setattr(2) on the mount that fd stands on.
 void set_mount_attributes(int fd, uint64_t set, uint64_t clear, unsigned long propagation, bool recursive);
+// Idmaps a detached mount by the mappings of a user namespace.
+void idmap_mount(int mount, int users, bool recursive);
 // cgroup and cgroup2, see mount_cgroup.cc.
 void apply_cgroup_mount(const Root& root, const spec::Mount& mount, const MountOptions& options,
                         const MountContext& context);
-// bind(2)-style: source → destination below root, with the options' attributes.
-void apply_bind_mount(const Root& root, const std::string& source, const spec::Mount& mount,
+// bind(2)-style: a detached mount → destination below root, with the options' attributes.
+void apply_bind_mount(const Root& root, const UniqueFd& tree, const spec::Mount& mount,
                       const MountOptions& options);
 // A new file system at target.
 void mount_new(const std::string& source, int target, const std::string& type, unsigned long flags,

@@ -53,10 +53,15 @@ scmp_compare parse_operator(const std::string& name) {
   throw Error(ErrorKind::kInvalid, "seccomp: unknown operator \"" + printable(name, 64) + "\"");
 }
 
-uint32_t parse_architecture(const std::string& name) {
+// 0: unknown.
+uint32_t resolve_architecture(const std::string& name) {
   std::string lower = name.starts_with("SCMP_ARCH_") ? name.substr(10) : name;
   std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return tolower(c); });
-  uint32_t arch = seccomp_arch_resolve_name(lower.c_str());
+  return seccomp_arch_resolve_name(lower.c_str());
+}
+
+uint32_t parse_architecture(const std::string& name) {
+  const uint32_t arch = resolve_architecture(name);
   if (arch == 0)
     throw Error(ErrorKind::kInvalid, "seccomp: unknown architecture \"" + printable(name, 64) + "\"");
   return arch;
@@ -232,6 +237,10 @@ std::string compile_with_libseccomp(const spec::Seccomp& profile, const std::vec
 }
 
 }  // namespace
+
+bool knows_seccomp_architecture(const std::string& name) {
+  return resolve_architecture(name) != 0;
+}
 
 bool uses_listener(const spec::Seccomp& profile) {
   return std::any_of(profile.syscalls.begin(), profile.syscalls.end(),

@@ -16,6 +16,8 @@ namespace husk {
 // the spec demands. Throws kInvalid for unknown actions, operators, architectures; kUnsupported for
 // SCMP_ACT_NOTIFY unless there is a listener, and where that one would have to answer for its own arrival.
 std::string compile_seccomp(const spec::Seccomp& profile, bool listener = false);
+// Whether the library makes filters for SCMP_ARCH_…
+bool knows_seccomp_architecture(const std::string& name);
 // Whether a call of the profile's is for a listener to answer (SCMP_ACT_NOTIFY).
 bool uses_listener(const spec::Seccomp& profile);
 // SECCOMP_FILTER_FLAG_… of the profile's flags.

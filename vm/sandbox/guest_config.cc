@@ -1,5 +1,8 @@
 #include "vm/sandbox/guest_config.h"
 
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -24,6 +27,16 @@ bool has_option(const spec::Mount& mount, const char* option) {
 
 bool is_bind(const spec::Mount& mount) {
   return mount.type == "bind" || has_option(mount, "bind") || has_option(mount, "rbind");
+}
+
+// The last one counts.
+bool is_readonly(const spec::Mount& mount) {
+  bool readonly = false;
+  for (const std::string& option : mount.options) {
+    if (option == "ro" || option == "rro") readonly = true;
+    if (option == "rw" || option == "rrw") readonly = false;
+  }
+  return readonly;
 }
 
 bool is_below(const std::string& path, const std::string& dir) {
@@ -61,7 +74,26 @@ bool carries_socket(const spec::Mount& mount, const std::string& source, GuestCo
   return false;
 }
 
-void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, GuestConfig& guest) {
+// FUSE of the guest's kernel has no idmapped mounts: the host's side of the share is one.
+void translate_idmap(spec::Mount& mount, SharedSource& shared, const spec::Linux& linux_) {
+  const bool recursive = has_option(mount, "ridmap");
+  if (mount.uid_mappings.empty() && !recursive && !has_option(mount, "idmap")) return;
+  const spec::Namespace* user = linux_.find_namespace(spec::NamespaceType::kUser);
+  const bool own = user && user->path.empty();
+  shared.uids = mount.uid_mappings.empty() && own ? linux_.uid_mappings : mount.uid_mappings;
+  shared.gids = mount.uid_mappings.empty() && own ? linux_.gid_mappings : mount.gid_mappings;
+  if (shared.uids.empty())
+    throw Error(ErrorKind::kInvalid,
+                "mounting " + mount.destination +
+                    ": idmap needs uidMappings and gidMappings of the mount, or a new user namespace");
+  shared.idmap_recursive = recursive;
+  mount.uid_mappings.clear();
+  mount.gid_mappings.clear();
+  std::erase_if(mount.options, [](const std::string& o) { return o == "idmap" || o == "ridmap"; });
+}
+
+void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, const std::string& name,
+                    GuestConfig& guest) {
   std::string source =
       mount.source.rfind('/', 0) == 0 ? clean_path(mount.source) : path_join(args.bundle, mount.source);
   struct stat st {};
@@ -82,10 +114,11 @@ void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, GuestConfig
   } else if (clean_path(mount.destination) == "/etc/resolv.conf") {
     guest.resolv_conf = source;
   }
-  const ShareKind kind{has_option(mount, "ro"), has_option(mount, "slave") || has_option(mount, "rslave")};
-  const std::string name = volume_name(source, kind);
-  guest.shared.push_back({name, source, kind});
-  mount.source = Share::guest_path(args.id, name);
+  const ShareKind kind{is_readonly(mount), has_option(mount, "slave") || has_option(mount, "rslave")};
+  SharedSource& shared = guest.shared.emplace_back(SharedSource{name, source, kind});
+  translate_idmap(mount, shared, *guest.config.linux_);
+  if (shared.uids.empty()) shared.name = volume_name(source, kind);
+  mount.source = Share::guest_path(args.id, shared.name);
 }
 
 // Rootless engines bind the node of a device, since they can make none.
@@ -107,10 +140,11 @@ void translate_overlay(spec::Mount& mount, const GuestConfigArgs& args, const st
     if (option.find('=') != std::string::npos || option == "volatile" || option == "userxattr")
       data += (data.empty() ? "" : ",") + option;
   // Without an upper layer it is read-only anyway.
-  guest.shared.push_back({name, data, {has_option(mount, "ro"), false}, true});
+  SharedSource& shared = guest.shared.emplace_back(SharedSource{name, data, {is_readonly(mount), false}});
+  shared.overlay = true;
   mount.type = "bind";
   mount.source = Share::guest_path(args.id, name);
-  mount.options = {"rbind", has_option(mount, "ro") ? "ro" : "rw"};
+  mount.options = {"rbind", is_readonly(mount) ? "ro" : "rw"};
 }
 
 // The guest's hierarchies are its own. What an engine shows of the host's to a systemd inside (Podman's
@@ -163,7 +197,7 @@ std::string guest_namespace(const spec::Namespace& ns, const GuestConfigArgs& ar
   using spec::NamespaceType;
   bool network = ns.type == NamespaceType::kNetwork;
   const std::string& path = network ? args.netns : ns.path;
-  if (path.empty() || ns.type == NamespaceType::kCgroup || ns.type == NamespaceType::kTime) return "";
+  if (path.empty()) return "";
   pid_t pid = network ? 0 : pid_of_namespace_path(path);
   std::string owner = pid ? args.container_of(pid) : "";
   if (!owner.empty()) return "husk:" + owner;
@@ -171,8 +205,11 @@ std::string guest_namespace(const spec::Namespace& ns, const GuestConfigArgs& ar
   if (pid || !nameable)
     throw Error(ErrorKind::kInvalid, std::string("joining the ") + namespace_file(ns.type) + " namespace " +
                                          printable(path) + ": it is not that of a running husk container");
+  UniqueFd fd = with_context("namespace " + printable(path), [&] { return open_file(path, O_RDONLY); });
+  if (ioctl(fd.get(), NS_GET_NSTYPE) != namespace_flag(ns.type))
+    throw Error(ErrorKind::kInvalid, printable(path) + " is no " + namespace_file(ns.type) + " namespace");
   struct stat st {};
-  check(stat(path.c_str(), &st), "namespace " + printable(path));
+  check(fstat(fd.get(), &st), "stat of " + printable(path));
   return "husk-ns:" + name_of(st);
 }
 
@@ -184,16 +221,17 @@ GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& a
   // The root of a user namespace is nobody to virtiofsd: it may not be allowed to make them, either.
   const bool mapped = host.linux_ && host.linux_->find_namespace(spec::NamespaceType::kUser);
   if (host.root->readonly || mapped) make_mount_points(host, args.rootfs);
-  guest.shared.push_back({"rootfs", args.rootfs, {host.root->readonly, false}});
+  guest.shared.push_back(SharedSource{"rootfs", args.rootfs, {host.root->readonly, false}});
   config.root->path = Share::guest_path(args.id, "rootfs");
   drop_host_cgroups(config);
   if (config.linux_) make_disks_of_binds(config);
   for (size_t i = 0; i < config.mounts.size(); ++i) {
     spec::Mount& mount = config.mounts[i];
+    const std::string name = "mount" + std::to_string(i);
     if (is_bind(mount))
-      translate_bind(mount, args, guest);
+      translate_bind(mount, args, name, guest);
     else if (mount.type == "overlay")
-      translate_overlay(mount, args, "mount" + std::to_string(i), guest);
+      translate_overlay(mount, args, name, guest);
   }
   config.hooks = {};
   config.hooks.start_container = host.hooks.start_container;

@@ -19,7 +19,9 @@ namespace husk::vm {
 struct SharedSource {
   std::string name, source;
   ShareKind kind;
-  bool overlay = false;  // source: mount(2)'s data
+  bool overlay = false;                               // source: mount(2)'s data
+  std::vector<spec::IdMapping> uids = {}, gids = {};  // it is idmapped by these
+  bool idmap_recursive = false;
 };
 
 // A mount of a unix stream socket: the guest's connections to it are carried (connections.h).

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
@@ -17,6 +18,8 @@
 #include "libcontainer/base/root.h"
 #include "libcontainer/base/trace.h"
 #include "libcontainer/linux/cgroups.h"
+#include "libcontainer/linux/mounts.h"
+#include "libcontainer/linux/namespaces.h"
 #include "libcontainer/linux/systemd_unit.h"
 #include "spec/codec.h"
 #include "vm/net/network.h"
@@ -93,7 +96,7 @@ std::vector<int> process_fds(const HostStdio& stdio, int shim_socket) {
 
 void refuse_preserved(const std::vector<int>& fds) {
   if (!fds.empty())
-    throw Error(ErrorKind::kUnsupported, "--preserve-fds: the host's fds cannot be passed into a VM");
+    throw Error(ErrorKind::kUnsupported, "--preserve-fds, LISTEN_FDS: the host's fds cannot be passed into a VM");
 }
 
 // Of what the guest cannot honour.
@@ -104,9 +107,25 @@ void log_warnings(const Json& reply) {
 // A controller that the host lacks is none to warn about: the limit holds in the guest.
 void apply_host_limits(Cgroup& cgroup, const std::string& unit, const spec::Resources& limits) {
   SystemdUnit(unit).apply(cgroup, with_default_devices(limits));
-  for (const std::string& warning : cgroup.apply(limits)) spdlog::debug("{}", warning);
+  spec::Resources both = limits, host;  // host: what the guest has no counterpart of
+  host.block_io = std::exchange(both.block_io, std::nullopt);
+  if (both.cpu) {
+    host.cpu.emplace();
+    host.cpu->cpus = std::exchange(both.cpu->cpus, "");
+    host.cpu->mems = std::exchange(both.cpu->mems, "");
+  }
+  for (const std::string& warning : cgroup.apply(both)) spdlog::debug("{}", warning);
+  for (const std::string& warning : cgroup.apply(host)) spdlog::warn("{}", warning);
   for (const std::string& warning : cgroup.apply_container_devices(limits.devices))
     spdlog::debug("{}", warning);
+}
+
+// virtiofsd does it, in the cgroup of the container that made the VM.
+void warn_about_member_io(const std::optional<spec::BlockIoResources>& io) {
+  if (io && (io->weight.value_or(0) || io->leaf_weight.value_or(0) || !io->weight_device.empty() ||
+             !io->throttle_read_bps_device.empty() || !io->throttle_write_bps_device.empty() ||
+             !io->throttle_read_iops_device.empty() || !io->throttle_write_iops_device.empty()))
+    spdlog::warn("blockIO: the container that made the VM has the limits of block I/O, ignored");
 }
 
 std::string sandbox_folder_of(const ContainerRef& c) {
@@ -231,6 +250,7 @@ VmBackend::Seat VmBackend::take_seat(const CreateArgs& args, Cgroup& cgroup, Und
       UniqueFd connection = dup_fd(place.control.get());
       if (!join(args, std::move(place.control), role.is_sandbox, undo)) continue;
       apply_host_limits(cgroup, undo.unit, host_resources(*args.config, nullptr));
+      if (args.config->linux_->resources) warn_about_member_io(args.config->linux_->resources->block_io);
       return {std::move(connection), false};
     }
     Seat seat{{}, true};
@@ -254,8 +274,11 @@ Json tell(int connection, const Json& body, const std::vector<int>& fds, std::ch
 
 UniqueFd open_shared(const SharedSource& shared, const std::string& rootfs) {
   return with_context("sharing " + printable(shared.source), [&] {
-    return shared.overlay ? overlay_for_share(shared.source, rootfs, shared.kind)
-                          : clone_for_share(shared.source, shared.kind);
+    UniqueFd tree = shared.overlay ? overlay_for_share(shared.source, rootfs, shared.kind)
+                                   : clone_for_share(shared.source, shared.kind);
+    if (!shared.uids.empty())
+      idmap_mount(tree.get(), make_user_namespace(shared.uids, shared.gids).get(), shared.idmap_recursive);
+    return tree;
   });
 }
 
@@ -469,7 +492,10 @@ void VmBackend::update(const ContainerRef& c, const spec::Resources& resources) 
     Cgroup cgroup(undo.cgroup);
     spec::Resources at_once;
     if (resources.cpu) at_once.cpu = host_cpu(*resources.cpu);
-    if (undo.made_vm) at_once.block_io = resources.block_io;
+    if (undo.made_vm)
+      at_once.block_io = resources.block_io;
+    else
+      warn_about_member_io(resources.block_io);
     apply_host_limits(cgroup, undo.unit, at_once);
     if (undo.made_vm) apply_host_limits(cgroup, undo.unit, host_resources_at_gate(resources));
   }
