@@ -52,6 +52,8 @@ class Machine {
   virtual void plug_share(const std::string& tag, UniqueFd socket) = 0;
   // Plugs a virtio-net card on an open tap.
   virtual Slot plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) = 0;
+  // The same on QEMU's user-mode stack (vm/net/user_network.h), in the network namespace that QEMU runs in.
+  virtual Slot plug_user_network(const std::string& mac, uint32_t mtu) = 0;
   // Takes a network card out, in two steps: the guest has to let go of it in between (turn its slot's power
   // off), and QEMU has to have been asked before.
   virtual void ask_unplug(const Slot& card) = 0;

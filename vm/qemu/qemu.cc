@@ -41,11 +41,14 @@ class Qemu : public Machine {
     return plug("network card " + mac, std::move(tap), [&](const std::string& id, const std::string& bus) {
       // No vhost-net: it is not everywhere, and under TCG it does not matter.
       qmp_.execute("netdev_add", {{"type", "tap"}, {"id", id}, {"fd", id}, {"vhost", false}});
-      Json device = {
-          {"driver", "virtio-net-pci"}, {"id", "dev-" + id}, {"bus", bus}, {"netdev", id}, {"mac", mac}};
-      device["romfile"] = "";  // nobody boots from it
-      if (mtu >= 68 && mtu <= 65535) device["host_mtu"] = mtu;
-      device_add("netdev_del", id, device);
+      add_card(id, bus, mac, mtu);
+    });
+  }
+
+  Slot plug_user_network(const std::string& mac, uint32_t mtu) override {
+    return plug("network card " + mac, {}, [&](const std::string& id, const std::string& bus) {
+      qmp_.execute("netdev_add", {{"type", "user"}, {"id", id}});
+      add_card(id, bus, mac, mtu);
     });
   }
 
@@ -115,8 +118,8 @@ class Qemu : public Machine {
   }
 
  private:
-  // Hands fd to QEMU under a new name and gives attach() that name and a free port. A failed plug leaves the
-  // port free.
+  // Hands fd, if there is one, to QEMU under a new name and gives attach() that name and a free port. A
+  // failed plug leaves the port free.
   template <typename F>
   Slot plug(const std::string& what, UniqueFd fd, F&& attach) {
     Slot slot;
@@ -127,11 +130,11 @@ class Qemu : public Machine {
                     "all " + std::to_string(config_.hotplug_ports) + " hot-plug ports are in use");
       const auto port = static_cast<uint32_t>(free - ports_.begin());
       std::string id = "plug" + std::to_string(next_id_++);
-      qmp_.execute("getfd", {{"fdname", id}}, {fd.get()});
+      if (fd) qmp_.execute("getfd", {{"fdname", id}}, {fd.get()});
       try {
         attach(id, hotplug_bus(port));
       } catch (const Error&) {
-        forget("closefd", {{"fdname", id}});
+        if (fd) forget("closefd", {{"fdname", id}});
         throw;
       }
       *free = true;
@@ -158,6 +161,14 @@ class Qemu : public Machine {
       e.add_context(what);
       throw;
     }
+  }
+
+  void add_card(const std::string& id, const std::string& bus, const std::string& mac, uint32_t mtu) {
+    Json device = {
+        {"driver", "virtio-net-pci"}, {"id", "dev-" + id}, {"bus", bus}, {"netdev", id}, {"mac", mac}};
+    device["romfile"] = "";  // nobody boots from it
+    if (mtu >= 68 && mtu <= 65535) device["host_mtu"] = mtu;
+    device_add("netdev_del", id, device);
   }
 
   void device_add(const char* undo, const std::string& backend, const Json& device) {

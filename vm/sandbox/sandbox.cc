@@ -217,7 +217,7 @@ void Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
       find(id).network = network;
     }
     trace::Span span("network");
-    with_context("network", [&] { networks_->enter(fds[4].get(), network); });
+    with_context("network", [&] { networks_->enter(fds[4].get(), network, body.at("host_network")); });
   }
   {
     trace::Span span("wait for the guest");
