@@ -200,7 +200,7 @@ $(BUILD)/tools/cri: integration/tools/cri/cri.cc integration/tools/cri/cri.proto
 	protoc -Iintegration/tools/cri --cpp_out=$(BUILD)/gen/cri cri.proto
 	$(CXX) -std=c++20 -O1 -Wall -Wextra -Werror $< $(BUILD)/gen/cri/cri.pb.cc $$(pkg-config --libs grpc++_unsecure protobuf) -o $@
 
-.PHONY: check check-plain check-sanitized check-tsan check-unit check-integration check-integration-host check-includes fuzz fuzz-run demo bench
+.PHONY: check check-plain check-sanitized check-tsan check-unit check-integration check-integration-host check-includes fuzz fuzz-run demo bench soak
 # Built on all CPUs, run one after the other.
 JOBS ?= $(shell nproc)
 check: $(if $(SAN),check-sanitized,check-plain) ## unit tests, then integration tests on real QEMU, Docker and Podman (root); SAN=1: see tests/README.md
@@ -247,6 +247,9 @@ demo: need-deps ## the main job: real containers through husk, Podman and Docker
 bench: all $(TOOLS) ## figures beside runc's and a bare QEMU boot's (root)
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
 	BUILD=$(abspath $(BUILD)) integration/bench
+soak: all ## SOAK=300 `docker run --rm` in a row, 16 at once; what they leave is counted (root)
+	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
+	BUILD=$(abspath $(BUILD)) integration/soak
 
 # --- style -----------------------------------------------------------------------------------------------------------
 SOURCES = $(shell git ls-files '*.cc' '*.h')

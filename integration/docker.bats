@@ -5,18 +5,24 @@ DOCKER=/usr/bin/docker
 
 docker() { DOCKER_CONFIG=$D/config timeout --foreground -k 5 "$LIMIT" "$DOCKER" -H "unix://$D/s" "$@" 3>&- 4>&-; }
 
+# --live-restore: its containers run on while it is down.
+start_dockerd() {
+    inside /usr/sbin/dockerd --data-root "$D/data" --exec-root "$D/x" --pidfile "$D/pid" --host "unix://$D/s" --live-restore \
+        --add-runtime "husk=$HUSK" --add-runtime "user=$D/user" --default-runtime husk --cgroup-parent "/ht$TAG" --log-level warn \
+        </dev/null >>"$D/dockerd.log" 2>&1 &
+    if ! until_ok "dockerd" docker info; then
+        tail -5 "$D/dockerd.log" >&2
+        return 1
+    fi
+}
+
 setup_file() {
     [[ -x /usr/sbin/dockerd && -x $DOCKER ]] || skip "no docker.io"
     common_setup_file
     island_up
     export D=$T
-    inside /usr/sbin/dockerd --data-root "$D/data" --exec-root "$D/x" --pidfile "$D/pid" --host "unix://$D/s" \
-        --add-runtime "husk=$HUSK" --default-runtime husk --cgroup-parent "/ht$TAG" --log-level warn \
-        </dev/null >"$D/dockerd.log" 2>&1 &
-    if ! until_ok "dockerd" docker info; then
-        tail -5 "$D/dockerd.log" >&2
-        return 1
-    fi
+    husk_with "$D/user" 'host_network = "user"'
+    start_dockerd
     tar -C "$FILE_DIR/rootfs" -c . | docker import - busybox >/dev/null
 }
 
@@ -364,6 +370,111 @@ nameserver 192.0.2.1
     ok docker rm "$NAME"
     ok docker exec "${NAME}b" true
     ok docker rm -f "${NAME}b"
+}
+
+@test "docker's networks: IPv6, --ip, --ip6, --mac-address, a port for the neighbors, two networks" {
+    ok docker network create --ipv6 --subnet 10.214.0.0/24 --subnet fd14::/64 "net$NAME"
+    ok docker run -d --name "$NAME" --network "net$NAME" --ip 10.214.0.9 --ip6 fd14::9 --mac-address 02:14:00:00:00:09 --add-host there:192.0.2.2 --hostname front \
+        -p 8098:80 busybox sh -c 'echo "served by $(hostname)" >/www/index.html; exec httpd -f -p 80 -h /www'
+    ok docker exec "$NAME" sh -c 'ip -o addr show dev eth0; ip -6 route; cat /sys/class/net/eth0/address; grep -c 192.0.2.2 /etc/hosts'
+    like "addresses" "$out" ' 10.214.0.9/24 .* fd14::9/64 .*default via fd14::1 .*02:14:00:00:00:09.1$'
+    until_ok "the server" inside busybox wget -q -O /dev/null 'http://[fd14::9]/'
+    ok docker run --rm --name "${NAME}b" --network "net$NAME" busybox \
+        sh -c 'ping -6 -c 1 -w 20 fd14::9 >/dev/null && wget -q -O - http://[fd14::9]/ && wget -q -O - http://10.214.0.9/; ip -o link | grep -c link/ether'
+    is "pages from a container, and its cards" "$out" $'served by front\nserved by front\n1'
+    # On the default bridge there is no IPv6, and so none in the guest.
+    ok docker run --rm --name "${NAME}b" busybox ip -6 -o addr show dev eth0
+    is "IPv6 on the default bridge" "$out" ""
+    local pid
+    touch "$T/neighbor"
+    neighbor "$T/neighbor"
+    nsenter "--net=$T/neighbor" ip route add default via 10.99.0.1
+    try nsenter "--net=$T/neighbor" busybox wget -q -O - http://10.99.0.1:8098/
+    kill "$NEIGHBOR" "$NAMESERVER"
+    umount "$T/neighbor"
+    is "page for a neighbor, through the port" "$out" 'served by front'
+    ok docker rm -f "$NAME"
+    ok docker network rm "net$NAME"
+}
+
+@test "docker run --network host: refused, or by host_network = \"user\" with the host's addresses" {
+    if has_vm; then
+        try docker run --rm --name "$NAME" --network host busybox true
+        is "exit code" "$status" 125
+        like "error" "$err" "the host's network namespace cannot be shared with a container in a VM \\(.* host_network = "
+    fi
+    touch "$T/neighbor"
+    neighbor "$T/neighbor"
+    echo "nameserver 10.99.0.2" >"$T/resolv.conf"
+    inside mount --bind "$T/resolv.conf" /etc/resolv.conf
+    inside socat TCP-LISTEN:98,bind=127.0.0.1,fork,reuseaddr SYSTEM:'echo at home' 3>&- 4>&- &
+    local home host=127.0.0.1
+    ! has_vm || host=10.0.2.2
+    until_ok "the server" inside socat -u TCP:127.0.0.1:98 STDOUT
+    home=$(inside sh -c 'ss -Hltnp sport = :98' | grep -o 'pid=[0-9]*' | tr -d 'pid=')
+    ok docker run -d --runtime user --name "$NAME" --network host busybox sleep 1000
+    ok docker exec "$NAME" sh -c "nc 10.99.0.2 99; nc $host 98; nslookup name.test 10.99.0.2 | tail -2; nc name.test 99; ping -c 1 -w 20 10.99.0.2 | grep -c 'bytes from'"
+    like "output" "$out" $'^caller 10.99.0.1\nat home\n.*10.99.0.2.*\ncaller 10.99.0.1\n1$'
+    # Another one of its VM, in the same network.
+    ok docker run --rm --runtime user --name "${NAME}b" --network "container:$NAME" busybox nc 10.99.0.2 99
+    is "output of the other" "$out" 'caller 10.99.0.1'
+    if has_vm; then
+        is "the host's interfaces" "$(inside sh -c 'ip -o link | grep -c husk; tc qdisc show | grep -c ingress')" $'0\n0'
+        ok docker run --rm --runtime user --name "${NAME}b" --network host --dns 10.0.2.3 busybox nslookup name.test
+        like "the host's resolver" "$out" '10.0.2.3.*10.99.0.2'
+    fi
+    ok docker rm -f "$NAME"
+    kill "$home" "$NEIGHBOR" "$NAMESERVER"
+    inside umount /etc/resolv.conf
+    umount "$T/neighbor"
+}
+
+@test "dockerd is killed and started again: containers run on; what they did meanwhile is known; --restart always" {
+    ok docker run -d --name "$NAME" busybox sh -c 'while [ ! -e /go ]; do sleep 0.1; done; echo went on; exit 5'
+    ok docker run -d --name "${NAME}b" --restart always busybox sh -c 'echo start >>/starts; while :; do sleep 0.1; done'
+    local dockerd shim other id
+    dockerd=$(cat "$D/pid")
+    shim=$(field "$NAME" .State.Pid) other=$(field "${NAME}b" .State.Pid) id=$(field "$NAME" .Id)
+    kill -9 "$dockerd"
+    until_ok "dockerd's end" dead "$dockerd"
+    rm -f "$D/pid"
+    alive "$shim" && alive "$other"
+    ok inside "$HUSK" ${GLOBAL[@]+"${GLOBAL[@]}"} --root "$D/x/runtime-husk/moby" exec "$id" touch /go
+    until_ok "the container's end" dead "$shim"
+    start_dockerd
+    is "status and exit code" "$(field "$NAME" .State.Status) $(field "$NAME" .State.ExitCode)" 'exited 5'
+    like "log" "$(docker logs "$NAME")" 'went on'
+    is "the other" "$(field "${NAME}b" .State.Running) $(field "${NAME}b" .State.Pid)" "true $other"
+    ok docker exec "${NAME}b" cat /starts
+    is "starts" "$out" start
+    ok docker exec "${NAME}b" kill -9 -1
+    until_ok "a restart" eval '[[ $(docker exec "${NAME}b" cat /starts) == $'"'start\\nstart'"' ]]'
+    ok docker restart -t 0 "${NAME}b"
+    ok docker exec "${NAME}b" cat /starts
+    is "starts" "$(wc -l <<<"$out")" 3
+    ok docker start "$NAME"
+    ok docker stop -t 1 "$NAME" "${NAME}b"
+    is "exit code" "$(field "${NAME}b" .State.ExitCode)" 137
+}
+
+@test "a group of containers as compose makes them: a network, a volume, one that waits for another's health; one is made anew" {
+    ok docker network create --subnet 10.216.0.0/24 --label group "net$NAME"
+    ok docker volume create "vol$NAME"
+    ok docker run -d --name "${NAME}b" --network "net$NAME" --ip 10.216.0.9 --network-alias db -v "vol$NAME:/www" --health-cmd 'wget -q -O /dev/null http://127.0.0.1/' \
+        --health-interval 1s busybox sh -c 'test -e /www/index.html || echo "a row" >/www/index.html; exec httpd -f -p 80 -h /www'
+    until_ok "its health" eval '[[ $(field "${NAME}b" .State.Health.Status) == healthy ]]'
+    ok docker run -d --name "$NAME" --network "net$NAME" --add-host db:10.216.0.9 -p 127.0.0.1:8097:80 busybox sh -c 'mkdir -p /www/cgi-bin
+        printf "#!/bin/sh\necho; echo from db: \$(wget -q -O - http://db/)\n" >/www/cgi-bin/page; chmod +x /www/cgi-bin/page; exec httpd -f -p 80 -h /www'
+    page() { inside busybox wget -q -O - http://127.0.0.1:8097/cgi-bin/page; }
+    until_ok "the page" page
+    is "page" "$(page)" 'from db: a row'
+    ok docker rm -f "${NAME}b"
+    ok docker run -d --name "${NAME}b" --network "net$NAME" --ip 10.216.0.9 --network-alias db -v "vol$NAME:/www" busybox httpd -f -p 80 -h /www
+    until_ok "the page, by the new one" eval '[[ $(page) == "from db: a row" ]]'
+    ok docker stop -t 0 "$NAME" "${NAME}b"
+    ok docker rm "$NAME" "${NAME}b"
+    ok docker network rm "net$NAME"
+    ok docker volume rm "vol$NAME"
 }
 
 @test "twenty docker run --rm at once: every exit code is right" {

@@ -186,6 +186,24 @@ docker_caps() {
 }
 shell() { program sh -c "$1"; }
 
+# pin TYPE: a namespace of the host without a process in it, as CRI-O makes them: $T/ns-TYPE. PINNED: for teardown to unmount.
+pin() {
+    touch "$T/ns-$1"
+    unshare "--$1=$T/ns-$1" true
+    PINNED+=("$T/ns-$1")
+}
+# annotate KEY VALUE; namespace TYPE PATH
+annotate() { edit --arg k "$1" --arg v "$2" '.annotations[$k] = $v'; }
+namespace() { edit --arg t "$1" --arg p "$2" '.linux.namespaces |= (map(select(.type != $t)) + [{type: $t, path: $p}])'; }
+# crio TYPE POD: a bundle as CRI-O annotates it.
+crio() {
+    annotate io.container.manager cri-o
+    annotate io.kubernetes.cri-o.ContainerType "$1"
+    annotate io.kubernetes.cri-o.SandboxID "$2"
+}
+# shm FOLDER: the pod's shared memory, as engines make it on the host.
+shm() { edit --arg s "$1" '.mounts |= (map(select(.destination != "/dev/shm")) + [{destination: "/dev/shm", type: "bind", source: $s, options: ["rbind", "rw"]}])'; }
+
 # create [ID [OPTION...]]: a container whose stdin is empty, whose output goes to $T/ID.out and $T/ID.err.
 create() {
     local id=${1:-$ID}
@@ -277,6 +295,37 @@ island_up() {
     until_ok "the island" test -e "$T/island"
 }
 inside() { nsenter -t "$ISLAND" -n -m -- "$@" 3>&- 4>&-; }
+
+# husk_with FILE OPTION...: a runtime of that name which has these options of husk.toml (runc stays runc).
+husk_with() {
+    local file=$1
+    shift
+    printf '%s\n' "$@" >"$file.toml"
+    if is_husk; then
+        printf '#!/bin/sh\nexec %q %s --config %q "$@"\n' "$HUSK" "${HUSK_FLAGS:-}" "$file.toml" >"$file"
+    else
+        printf '#!/bin/sh\nexec %q "$@"\n' "$HUSK" >"$file"
+    fi
+    chmod +x "$file"
+}
+
+# A neighbor of the island's at 10.99.0.2, in a namespace of its own, that says on port 99, and on 53 to a DNS query, who asks it.
+# host.test is its name. Sets NEIGHBOR and NAMESERVER, to be killed.
+neighbor() {
+    unshare "--net=$1" ip link set lo up
+    inside ip link add toneighbor type veth peer name eth0
+    inside ip link set eth0 netns "$1"
+    inside sh -c 'ip addr add 10.99.0.1/24 dev toneighbor && ip link set toneighbor up'
+    nsenter "--net=$1" sh -c 'ip addr add 10.99.0.2/24 dev eth0 && ip link set eth0 up'
+    nsenter "--net=$1" socat TCP-LISTEN:99,fork,reuseaddr SYSTEM:'echo caller $SOCAT_PEERADDR' 3>&- &
+    NEIGHBOR=$!
+    nsenter "--net=$1" perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 53, Proto => "udp") or die;
+        while (defined $s->recv($q, 512)) {
+            ($name) = substr($q, 12) =~ /^((?:[^\0]+)\0....)/s;
+            $s->send(substr($q, 0, 2) . pack("n5", 0x8180, 1, 1, 0, 0) . $name . "\xc0\x0c" . pack("nnNn", 1, 1, 60, 4) . "\x0a\x63\0\x02");
+        }' 3>&- &
+    NAMESERVER=$!
+}
 
 # Processes other than its keeper that live on the island.
 island_pids() {

@@ -19,6 +19,8 @@ setup_file() {
     cat >"$D/containers.conf" <<END
 [engine]
 lock_type = "file"
+infra_image = "localhost/busybox"
+infra_command = "sleep 1000000"
 [network]
 network_backend = "$backend"
 network_config_dir = "$D/net"
@@ -210,6 +212,32 @@ on_podman_terminal() {
     like "top" "$out" 'sleep 1000'
 }
 
+@test "podman's networks: IPv6, --ip, --ip6, --mac-address; --network host by host_network = \"user\"" {
+    ok podman network create --ipv6 --subnet 10.215.0.0/24 --subnet fd15::/64 "net$NAME"
+    ok prun -d --network "net$NAME" --ip 10.215.0.9 --ip6 fd15::9 --mac-address 02:15:00:00:00:09 busybox \
+        sh -c 'echo served >/www/index.html; exec httpd -f -p 80 -h /www'
+    ok podman exec "$NAME" sh -c 'ip -o addr show dev eth0; ip -6 route; cat /sys/class/net/eth0/address'
+    like "addresses" "$out" ' 10.215.0.9/24 .* fd15::9/64 .*default via fd15::1 .*02:15:00:00:00:09'
+    until_ok "the server" inside busybox wget -q -O /dev/null 'http://[fd15::9]/'
+    ok podman run --rm --cgroup-parent "/ht$TAG" --name "${NAME}b" --network "net$NAME" busybox wget -q -O - 'http://[fd15::9]/'
+    is "page from a container" "$out" served
+    ok podman rm -f -t 0 "$NAME"
+    ok podman network rm "net$NAME"
+    touch "$T/neighbor"
+    neighbor "$T/neighbor"
+    husk_with "$T/user" 'host_network = "user"'
+    try prun --rm --runtime "$T/user" --network host busybox nc 10.99.0.2 99
+    kill "$NEIGHBOR" "$NAMESERVER"
+    umount "$T/neighbor"
+    is "exit code" "$status" 0
+    is "who it is to a neighbor" "$out" 'caller 10.99.0.1'
+    if has_vm; then
+        try prun --rm --network host busybox true
+        is "exit code" "$status" 126
+        like "error" "$err" "the host's network namespace cannot be shared with a container in a VM"
+    fi
+}
+
 @test "podman pod: its containers share a VM, the network, ipc and the hostname" {
     ok podman pod create --name "p$NAME" --cgroup-parent "/ht$TAG" --infra-image busybox --infra-command 'sleep 1000'
     local pod=$out
@@ -250,4 +278,49 @@ on_podman_terminal() {
     }
     remove_disks
     until_ok "the device to be free" eval "! losetup '$one'"
+}
+
+@test "podman run -d --rm --replace, --restart, a health check, update" {
+    ok prun -d --rm --replace busybox sleep 1000
+    local first=$out
+    ok prun -d --rm --replace --health-cmd 'test -e /healthy' busybox sleep 1000
+    [[ $out != "$first" ]]
+    is "containers" "$(podman ps -aq --no-trunc)" "$out"
+    try podman healthcheck run "$NAME"
+    is "exit code of an unhealthy one" "$status" 1
+    ok podman exec "$NAME" touch /healthy
+    ok podman healthcheck run "$NAME"
+    ok podman stop -t 0 "$NAME"
+    until_ok "its removal" eval '! podman container exists "$NAME"'
+    ok prun -d --restart on-failure:2 busybox sh -c 'echo start; exit 3'
+    until_ok "two restarts" eval '[[ $(podman logs "$NAME" | wc -l) == 3 && $(field "$NAME" .State.Status) == exited ]]'
+    is "exit code" "$(field "$NAME" .State.ExitCode)" 3
+}
+
+@test "podman run --uidmap" {
+    ok prun --rm --uidmap 0:200000:65536 --gidmap 0:200000:65536 busybox sh -c 'id -u; cat /proc/self/uid_map; echo x >/made && stat -c %u /made; hostname >/dev/null; ping -c 1 -w 20 127.0.0.1 | grep -c "bytes from"'
+    like "output" "$out" $'^0\n +0 +200000 +65536\n0\n1$'
+}
+
+@test "podman generate kube, play kube" {
+    ok prun -d -e KEY=value busybox sh -c 'echo "served for $KEY" >/www/index.html; exec httpd -f -p 80 -h /www'
+    ok podman generate kube "$NAME"
+    printf '%s\n' "$out" >"$T/kube.yaml"
+    ok podman rm -f -t 0 "$NAME"
+    ok podman play kube "$T/kube.yaml"
+    ok podman exec "$NAME-pod-$NAME" wget -q -O - http://127.0.0.1/
+    is "page" "$out" 'served for value'
+    ok podman play kube --down "$T/kube.yaml"
+    is "containers" "$(podman ps -aq)" ""
+}
+
+@test "podman when conmon was killed: the container runs on, takes an exec, and is removed" {
+    ok prun -d busybox sh -c 'while :; do echo x; sleep 0.1; done'
+    local conmon
+    conmon=$(field "$NAME" .State.ConmonPid)
+    kill -9 "$conmon"
+    until_ok "conmon's end" dead "$conmon"
+    alive "$(field "$NAME" .State.Pid)"
+    ok podman exec "$NAME" true
+    ok podman rm -f -t 0 "$NAME"
 }

@@ -14,25 +14,10 @@ teardown() {
     common_teardown
 }
 
-# pin TYPE: a namespace of the host without a process in it, as CRI-O makes them: $T/ns-TYPE.
-pin() {
-    touch "$T/ns-$1"
-    unshare "--$1=$T/ns-$1" true
-    PINNED+=("$T/ns-$1")
-}
-# annotate KEY VALUE; namespace TYPE PATH
-annotate() { edit --arg k "$1" --arg v "$2" '.annotations[$k] = $v'; }
-namespace() { edit --arg t "$1" --arg p "$2" '.linux.namespaces |= (map(select(.type != $t)) + [{type: $t, path: $p}])'; }
-crio() {
-    annotate io.container.manager cri-o
-    annotate io.kubernetes.cri-o.ContainerType "$1"
-    annotate io.kubernetes.cri-o.SandboxID "$2"
-}
 containerd() {
     annotate io.kubernetes.cri.container-type "$1"
     annotate io.kubernetes.cri.sandbox-id "$2"
 }
-shm() { edit --arg s "$1" '.mounts |= (map(select(.destination != "/dev/shm")) + [{destination: "/dev/shm", type: "bind", source: $s, options: ["rbind", "rw"]}])'; }
 # member NAME OWNER: a bundle whose network, ipc and uts namespaces are those of the container OWNER.
 member() {
     local type pid

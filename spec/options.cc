@@ -75,6 +75,10 @@ const std::vector<Row>& rows() {
            "Where saved VMs are kept; it should be on a tmpfs."),
       number("template_cap", &O::template_cap, "1024", 0, 1048576, "MiB",
              "The most that all saved VMs together may occupy; the one used longest ago goes first."),
+      choice("host_network", &O::host_network, "refuse", {"refuse", "user"},
+             "What a container in the host's network namespace gets: an error, or (user) a network of QEMU's "
+             "that "
+             "translates its connections to the host's addresses."),
       choice("log_level", &O::log_level, "warning", {"trace", "debug", "info", "warning", "error"},
              "The least important messages that are still logged."),
       boolean("hypervisor_sandbox", &O::hypervisor_sandbox, "true",

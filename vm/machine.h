@@ -52,6 +52,8 @@ class Machine {
   virtual void plug_share(const std::string& tag, UniqueFd socket) = 0;
   // Plugs a virtio-net card on an open tap.
   virtual Slot plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) = 0;
+  // The same on QEMU's user-mode stack (vm/net/user_network.h), in the network namespace that QEMU runs in.
+  virtual Slot plug_user_network(const std::string& mac, uint32_t mtu) = 0;
   // Plugs a virtio-blk disk on an open block device, opened for writing unless readonly.
   virtual Slot plug_disk(UniqueFd disk, bool readonly) = 0;
   // Takes a network card or a disk out, in two steps: the guest has to let go of it in between (turn its

@@ -28,11 +28,18 @@ struct Interface {
   std::string name;
   std::string mac;  // "02:42:ac:11:00:02"
   uint32_t mtu = 1500;
+  bool arp =
+      true;  // IFF_NOARP is not set; without it there is no neighbor discovery, either (ipvlan l3, dummy)
+  bool ipv6 = true;                    // disable_ipv6 is not set
   std::vector<std::string> addresses;  // CIDR, v4 and v6; link-local v6 ones are left to the kernel
-  std::vector<Route>
-      routes;  // those of the main table through this interface which the kernel did not make itself
+  // Those of the main table through this interface which the kernel did not make itself. Those that lead
+  // nowhere (blackhole, unreachable, prohibit) are the first interface's.
+  std::vector<Route> routes;
   std::vector<Neighbor> neighbors;
-  int index = 0;  // the kernel's, where it was scanned; does not travel
+  // What does not travel:
+  int index = 0;                   // the kernel's, where it was scanned
+  bool filters_multicast = false;  // it hears only the groups that the host itself has joined
+  std::string refusal;             // why it cannot be a VM's; empty: it can
   bool operator==(const Interface&) const = default;
 };
 
@@ -43,8 +50,9 @@ Interface interface_from_json(const nlohmann::json& json);
 // husk0, husk1, …: a tap of husk's own.
 bool is_own_tap(std::string_view name);
 
-// All Ethernet-like interfaces that are up (veth, macvlan, ipvlan, tap, bridge members …), without lo and
-// without taps of husk's own, in index order.
+// All interfaces that are up, in index order, without lo, without taps of husk's own, and without the ports
+// of a bridge (bond, …) that is there, too: their frames are the bridge's. One that carries no Ethernet
+// frames, or whose frames come through another one there, has a refusal.
 std::vector<Interface> scan_interfaces();
 
 // Finds the interface with interface.mac (or, when set, the kernel's name `device`), renames it to

@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "libcontainer/base/error.h"
+#include "libcontainer/base/file.h"
 #include "libcontainer/linux/netlink.h"
 #include "libcontainer/linux/netlink_address.h"
 #include "libcontainer/linux/netlink_socket.h"
@@ -80,16 +81,25 @@ void free_name(NetlinkSocket& socket, const std::vector<Link>& links, const std:
 }
 
 void set_link(NetlinkSocket& socket, const Link& link, const MacAddress& mac, const std::string& mac_text,
-              uint32_t mtu) {
+              const Interface& interface) {
   if (link.mac != mac_text) {
     NetlinkMessage message = link_change(link.index);
     message.put(IFLA_ADDRESS, mac.data(), mac.size());
     socket.request(message, "set the MAC address " + mac_text);
   }
   NetlinkMessage message = link_change(link.index);
-  message.put(IFLA_MTU, mtu);
-  socket.request(message, fmt::format("set MTU {}", mtu));
-  socket.request(link_change(link.index, IFF_UP, IFF_UP), "bring it up");
+  message.put(IFLA_MTU, interface.mtu);
+  socket.request(message, fmt::format("set MTU {}", interface.mtu));
+  const unsigned flags = IFF_UP | (interface.arp ? 0 : IFF_NOARP);
+  socket.request(link_change(link.index, IFF_UP | IFF_NOARP, flags), "bring it up");
+}
+
+// A kernel without IPv6 has nothing to disable.
+void set_ipv6(const std::string& name, bool enabled) {
+  // An interface may be called as the kernel calls all of them.
+  const std::string folder = "/proc/sys/net/ipv6/conf/" + name;
+  if (name == "all" || name == "default" || !path_exists(folder)) return;
+  write_file(folder + "/disable_ipv6", enabled ? "0" : "1");
 }
 
 NetlinkMessage address_message(int type, int flags, int index, const std::string& cidr) {
@@ -161,9 +171,10 @@ NetlinkMessage route_message(int type, int flags, int index, const Route& route)
   IpAddress to;
   if (!route.destination.empty()) to = parse_cidr(route.destination);
   header.rtm_dst_len = to.prefix;
+  const bool leads_somewhere = route.type == RTN_UNICAST;
   NetlinkMessage message(type, flags, header);
   if (to.prefix) message.put(RTA_DST, to.bytes.data(), to.size());
-  message.put(RTA_OIF, static_cast<uint32_t>(index));
+  if (leads_somewhere) message.put(RTA_OIF, static_cast<uint32_t>(index));
   if (!route.gateway.empty()) put_gateway(message, route);
   if (!route.source.empty()) {
     const IpAddress source = parse_ip(route.source);
@@ -175,15 +186,13 @@ NetlinkMessage route_message(int type, int flags, int index, const Route& route)
 }
 
 void add_route(NetlinkSocket& socket, int index, const Route& route) {
-  // An IPv6 replacement would take the other interface's route of the same metric; an IPv4 one stands for
-  // itself.
-  const int flags = NLM_F_CREATE | (route.ipv6 ? NLM_F_EXCL : NLM_F_REPLACE);
-  const NetlinkMessage message = route_message(RTM_NEWROUTE, flags, index, route);
+  // One of the same destination and metric may be another interface's, and stays.
+  const NetlinkMessage message = route_message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, index, route);
   const std::string what =
       fmt::format("add route to {}{}{}", route.destination.empty() ? "default" : route.destination,
                   route.gateway.empty() ? "" : " via ", route.gateway);
   // EEXIST: this one, from the first time.
-  if (const int errnum = socket.try_request(message); errnum != 0 && !(route.ipv6 && errnum == EEXIST))
+  if (const int errnum = socket.try_request(message); errnum != 0 && errnum != EEXIST)
     socket.fail(what, errnum);
 }
 
@@ -196,6 +205,28 @@ void take_away(NetlinkSocket& socket, const std::vector<T>& before, const std::v
       if (const int errnum = socket.try_request(message(item));
           errnum != 0 && errnum != ESRCH && errnum != EADDRNOTAVAIL && errnum != ENOENT)
         socket.fail("take away what it does not have any more", errnum);
+}
+
+// ipv6: whether to tell the kernel of that.
+void configure(const Interface& interface, const std::string& device, bool ipv6) {
+  const MacAddress mac = parse_mac(interface.mac);
+  const std::string mac_text = format_mac(mac.data());
+  if (!valid_interface_name(interface.name)) throw Error(ErrorKind::kInvalid, "not an interface's name");
+  NetlinkSocket socket;
+  const std::vector<Link> links = list_links(socket);
+  const Link link = find_link(links, interface, mac_text, device);
+  if (link.name != interface.name) {
+    free_name(socket, links, interface.name);
+    rename(socket, link.index, interface.name);
+  }
+  if (ipv6) set_ipv6(interface.name, interface.ipv6);
+  set_link(socket, link, mac, mac_text, interface);
+  for (const std::string& address : interface.addresses) add_address(socket, link.index, address);
+  for (const Neighbor& neighbor : interface.neighbors) add_neighbor(socket, link.index, neighbor);
+  // A gateway has to be reachable before the kernel takes a route through it.
+  for (const bool gateway : {false, true})
+    for (const Route& route : interface.routes)
+      if (route.gateway.empty() != gateway) add_route(socket, link.index, route);
 }
 
 }  // namespace
@@ -213,30 +244,13 @@ void reconfigure_interface(const Interface& before, const Interface& interface, 
               [&](const std::string& cidr) { return address_message(RTM_DELADDR, 0, index, cidr); });
     take_away(socket, before.neighbors, interface.neighbors,
               [&](const Neighbor& n) { return neighbor_message(RTM_DELNEIGH, 0, index, n); });
+    // What the container has set itself stays.
+    configure(interface, device, interface.ipv6 != before.ipv6);
   });
-  configure_interface(interface, device);
 }
 
 void configure_interface(const Interface& interface, const std::string& device) {
-  with_context("interface " + interface.name, [&] {
-    const MacAddress mac = parse_mac(interface.mac);
-    const std::string mac_text = format_mac(mac.data());
-    if (!valid_interface_name(interface.name)) throw Error(ErrorKind::kInvalid, "not an interface's name");
-    NetlinkSocket socket;
-    const std::vector<Link> links = list_links(socket);
-    const Link link = find_link(links, interface, mac_text, device);
-    if (link.name != interface.name) {
-      free_name(socket, links, interface.name);
-      rename(socket, link.index, interface.name);
-    }
-    set_link(socket, link, mac, mac_text, interface.mtu);
-    for (const std::string& address : interface.addresses) add_address(socket, link.index, address);
-    for (const Neighbor& neighbor : interface.neighbors) add_neighbor(socket, link.index, neighbor);
-    // A gateway has to be reachable before the kernel takes a route through it.
-    for (const bool gateway : {false, true})
-      for (const Route& route : interface.routes)
-        if (route.gateway.empty() != gateway) add_route(socket, link.index, route);
-  });
+  with_context("interface " + interface.name, [&] { configure(interface, device, !interface.ipv6); });
 }
 
 }  // namespace husk

@@ -46,9 +46,9 @@ uint32_t number(const Json& object, const char* key, uint32_t otherwise,
   return value->get<uint32_t>();
 }
 
-bool boolean(const Json& object, const char* key) {
+bool boolean(const Json& object, const char* key, bool otherwise = false) {
   const Json* value = member(object, key);
-  if (!value) return false;
+  if (!value) return otherwise;
   if (!value->is_boolean()) invalid(fmt::format("{} is not true or false", key));
   return value->get<bool>();
 }
@@ -107,8 +107,9 @@ Json interface_to_json(const Interface& interface) {
   Json routes = Json::array(), neighbors = Json::array();
   for (const Route& route : interface.routes) routes.push_back(route_to_json(route));
   for (const Neighbor& n : interface.neighbors) neighbors.push_back({{"address", n.address}, {"mac", n.mac}});
-  return {{"name", interface.name},           {"mac", interface.mac}, {"mtu", interface.mtu},
-          {"addresses", interface.addresses}, {"routes", routes},     {"neighbors", neighbors}};
+  return {{"name", interface.name}, {"mac", interface.mac},   {"mtu", interface.mtu},
+          {"arp", interface.arp},   {"ipv6", interface.ipv6}, {"addresses", interface.addresses},
+          {"routes", routes},       {"neighbors", neighbors}};
 }
 
 Interface interface_from_json(const Json& json) {
@@ -122,6 +123,8 @@ Interface interface_from_json(const Json& json) {
       interface.mac = format_mac(mac.data());
       interface.mtu = number(json, "mtu", 1500, kMaxMtu);
       if (interface.mtu < kMinMtu) invalid(fmt::format("mtu is less than {}", kMinMtu));
+      interface.arp = boolean(json, "arp", true);
+      interface.ipv6 = boolean(json, "ipv6", true);
       each(json, "addresses", [&](const Json& entry) {
         if (!entry.is_string()) invalid("not a string");
         interface.addresses.push_back(entry.get<std::string>());

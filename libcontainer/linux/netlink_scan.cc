@@ -3,14 +3,17 @@
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
+#include <linux/ipv6.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
+#include <cstring>
 #include <map>
 #include <optional>
 
+#include "libcontainer/base/error.h"
 #include "libcontainer/linux/netlink.h"
 #include "libcontainer/linux/netlink_address.h"
 #include "libcontainer/linux/netlink_socket.h"
@@ -29,22 +32,78 @@ size_t ip_size(int family) {
   return family == AF_INET ? 4 : 16;
 }
 
+using LinkReply = NetlinkReply<ifinfomsg, IFLA_MAX>;
+
+nlattr* nested(const nlattr* outer, int attribute, int max) {
+  std::vector<nlattr*> attributes(static_cast<size_t>(max) + 1);
+  if (!outer || nla_parse_nested(attributes.data(), max, const_cast<nlattr*>(outer), nullptr) != 0)
+    return nullptr;
+  return attributes[static_cast<size_t>(attribute)];
+}
+
+// "veth", "macvlan", …; empty for hardware.
+std::string kind_of(const LinkReply& link) {
+  const nlattr* kind = nested(link.attribute(IFLA_LINKINFO), IFLA_INFO_KIND, IFLA_INFO_MAX);
+  const auto* text = kind ? static_cast<const char*>(nla_data(kind)) : "";
+  return {text, kind ? strnlen(text, static_cast<size_t>(nla_len(kind))) : 0};
+}
+
+bool ipv6_disabled(const LinkReply& link) {
+  const nlattr* ipv6 = nested(link.attribute(IFLA_AF_SPEC), AF_INET6, AF_INET6);
+  const nlattr* values = nested(ipv6, IFLA_INET6_CONF, IFLA_INET6_MAX);
+  constexpr size_t kAt = DEVCONF_DISABLE_IPV6 * sizeof(int32_t);
+  if (!values || static_cast<size_t>(nla_len(values)) < kAt + sizeof(int32_t)) return false;
+  int32_t disabled = 0;
+  memcpy(&disabled, static_cast<const char*>(nla_data(values)) + kAt, sizeof disabled);
+  return disabled != 0;
+}
+
+// The index of the interface below it, if that is in this namespace; 0: none.
+int lower_link(const LinkReply& link, const std::string& kind) {
+  // A veth's is its peer.
+  if (kind == "veth" || link.attribute(IFLA_LINK_NETNSID)) return 0;
+  const auto lower = static_cast<int>(link.u32(IFLA_LINK));
+  return lower == link.header().ifi_index ? 0 : lower;
+}
+
+std::string refusal_of(const LinkReply& link, const std::string& kind,
+                       const std::map<int, std::string>& names) {
+  const std::string what = kind.empty() ? "" : " (" + printable(kind, 32) + ")";
+  if (link.header().ifi_type != ARPHRD_ETHER) return "it carries no Ethernet frames" + what;
+  if (const auto lower = names.find(lower_link(link, kind)); lower != names.end())
+    return "its frames come through " + printable(lower->second) +
+           ", which is in the same network namespace" + what;
+  return "";
+}
+
 Interfaces read_links(NetlinkSocket& socket) {
+  auto replies = socket.dump(RTM_GETLINK, AF_UNSPEC);
+  std::map<int, std::string> names;
+  for (auto& bytes : replies) {
+    const LinkReply link(bytes);
+    const void* name = link.valid() ? link.data(IFLA_IFNAME, 2) : nullptr;
+    if (name) names[link.header().ifi_index] = static_cast<const char*>(name);
+  }
   Interfaces interfaces;
-  for (auto& bytes : socket.dump(RTM_GETLINK, AF_UNSPEC)) {
-    const NetlinkReply<ifinfomsg, IFLA_MAX> link(bytes);
-    if (!link.valid() || link.header().ifi_type != ARPHRD_ETHER) continue;
+  for (auto& bytes : replies) {
+    const LinkReply link(bytes);
+    if (!link.valid() || !names.count(link.header().ifi_index)) continue;
     if (!(link.header().ifi_flags & IFF_UP) || (link.header().ifi_flags & IFF_LOOPBACK)) continue;
-    const void* name = link.data(IFLA_IFNAME, 2);
-    const void* mac = link.data(IFLA_ADDRESS, 6);
-    if (!name || !mac) continue;
+    const std::string kind = kind_of(link);
     Interface interface;
-    interface.name = static_cast<const char*>(name);
-    if (is_own_tap(interface.name)) continue;  // of an earlier splice
     interface.index = link.header().ifi_index;
-    interface.mac = format_mac(static_cast<const uint8_t*>(mac));
+    interface.name = names[interface.index];
+    if (is_own_tap(interface.name)) continue;  // of an earlier splice
+    if (names.count(static_cast<int>(link.u32(IFLA_MASTER)))) continue;
+    interface.refusal = refusal_of(link, kind, names);
+    const void* mac = link.data(IFLA_ADDRESS, 6);
+    if (mac) interface.mac = format_mac(static_cast<const uint8_t*>(mac));
+    if (!mac && interface.refusal.empty()) continue;
     interface.mtu = link.u32(IFLA_MTU, 1500);
-    interfaces.emplace(link.header().ifi_index, std::move(interface));
+    interface.arp = !(link.header().ifi_flags & IFF_NOARP);
+    interface.ipv6 = !ipv6_disabled(link);
+    interface.filters_multicast = kind == "macvlan" || kind == "ipvlan";
+    interfaces.emplace(interface.index, std::move(interface));
   }
   return interfaces;
 }
@@ -84,12 +143,17 @@ void read_addresses(NetlinkSocket& socket, Interfaces& interfaces) {
 
 using RouteReply = NetlinkReply<rtmsg, RTA_MAX>;
 
-// Ours to carry over: unicast routes of the main table which an engine made. The guest's kernel makes its own
+bool leads_nowhere(unsigned type) {
+  return type == RTN_BLACKHOLE || type == RTN_UNREACHABLE || type == RTN_PROHIBIT;
+}
+
+// Ours to carry over: routes of the main table which an engine made. The guest's kernel makes its own
 // connected ones, and learns from the same router advertisements.
 bool wanted(const RouteReply& reply) {
   const rtmsg& header = reply.header();
   if (header.rtm_family != AF_INET && header.rtm_family != AF_INET6) return false;
-  if (header.rtm_type != RTN_UNICAST || (header.rtm_flags & RTM_F_CLONED)) return false;
+  if (header.rtm_type != RTN_UNICAST && !leads_nowhere(header.rtm_type)) return false;
+  if (header.rtm_flags & RTM_F_CLONED) return false;
   if (reply.u32(RTA_TABLE, header.rtm_table) != RT_TABLE_MAIN) return false;
   return header.rtm_protocol != RTPROT_KERNEL && header.rtm_protocol != RTPROT_RA &&
          header.rtm_protocol != RTPROT_REDIRECT;
@@ -155,7 +219,8 @@ void read_routes(NetlinkSocket& socket, Interfaces& interfaces) {
       add_hops(interfaces, route, family, reply.attribute(RTA_MULTIPATH));
       continue;
     }
-    const auto interface = interfaces.find(static_cast<int>(reply.u32(RTA_OIF)));
+    const auto interface = leads_nowhere(route.type) ? interfaces.begin()
+                                                     : interfaces.find(static_cast<int>(reply.u32(RTA_OIF)));
     if (interface == interfaces.end()) continue;
     set_gateway(route, family, reply.attribute(RTA_GATEWAY), reply.attribute(RTA_VIA));
     interface->second.routes.push_back(std::move(route));

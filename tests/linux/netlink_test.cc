@@ -110,13 +110,49 @@ TEST(Netlink, ScansAddressesRoutesAndNeighbors) {
   });
 }
 
+TEST(Netlink, ScansWhatIsBelowOrNoEthernet) {
+  in_new_namespace([] {
+    make_pair();
+    ip("link set eth0 up");
+    ip("link add br0 type bridge");
+    ip("link set br0 up");
+    ip("link add port0 type veth peer name other1");
+    ip("link set port0 master br0 up");  // its frames are br0's
+    ip("tuntap add tun0 mode tun");
+    ip("link set tun0 up");
+    ip("link set br0 arp off");
+    EXPECT_EQ(system("echo 1 >/proc/sys/net/ipv6/conf/br0/disable_ipv6"), 0);
+    const bool macvlan =
+        system("ip link add link eth0 name mac0 type macvlan 2>/dev/null && ip link set mac0 up") == 0;
+    std::vector<std::string> seen;
+    for (const Interface& i : scan_interfaces()) {
+      seen.push_back(i.name);
+      EXPECT_EQ(i.arp, i.name != "br0" && i.name != "tun0") << i.name;
+      EXPECT_EQ(i.ipv6, i.name != "br0") << i.name;
+      EXPECT_EQ(i.filters_multicast, i.name == "mac0");
+      if (i.name == "tun0") {
+        EXPECT_EQ(i.refusal, "it carries no Ethernet frames (tun)");
+      } else if (i.name == "mac0") {
+        EXPECT_EQ(i.refusal,
+                  "its frames come through eth0, which is in the same network namespace (macvlan)");
+      } else {
+        EXPECT_EQ(i.refusal, "") << i.name;
+      }
+    }
+    std::vector<std::string> wanted = {"other0", "eth0", "br0", "tun0"};
+    if (macvlan) wanted.push_back("mac0");
+    EXPECT_EQ(seen, wanted);
+  });
+}
+
 Interface example() {
   Interface i;
   i.name = "eth7";
   i.mac = "02:42:ac:11:00:02";
   i.mtu = 1400;
   i.addresses = {"172.17.0.2/16", "10.1.2.3/32", "fd00:1::2/64"};
-  i.routes.resize(6);
+  i.arp = false;
+  i.routes.resize(8);
   i.routes[0].gateway = "169.254.1.1";  // reachable through the next one only
   i.routes[1].destination = "169.254.1.1/32";
   i.routes[1].scope = RT_SCOPE_LINK;
@@ -132,6 +168,12 @@ Interface example() {
   i.routes[5].destination = "fd00:2::/64";
   i.routes[5].ipv6 = true;
   i.routes[5].metric = 9;
+  i.routes[6].destination = "10.10.0.0/16";
+  i.routes[6].type = RTN_BLACKHOLE;
+  i.routes[7].destination = "fd00:3::/64";
+  i.routes[7].type = RTN_UNREACHABLE;
+  i.routes[7].ipv6 = true;
+  i.routes[7].metric = 1024;
   for (Route& r : i.routes) r.protocol = RTPROT_BOOT;
   i.neighbors = {{"172.17.0.1", "02:42:00:00:00:01"}, {"fd00:1::1", "02:42:00:00:00:01"}};
   return i;
@@ -145,6 +187,30 @@ nlohmann::json sorted(Interface i) {
   return interface_to_json(i);
 }
 
+// The second one, with what the first one has since nobody knows whose it is: the routes that lead nowhere.
+Interface together(std::vector<Interface> two) {
+  two.at(1).routes.insert(two[1].routes.end(), two[0].routes.begin(), two[0].routes.end());
+  return two[1];
+}
+
+TEST(Netlink, TwoWaysToOnePlace) {
+  in_new_namespace([] {
+    make_pair();
+    Interface i;
+    for (const char* name : {"eth0", "other0"}) {
+      i.name = name;
+      i.mac = i.name == "eth0" ? "02:42:ac:11:00:02" : "02:42:ac:11:00:03";
+      i.routes.assign(2, {});
+      i.routes[0].destination = "10.1.0.0/16";
+      i.routes[1].destination = "fd00:1::/64";
+      i.routes[1].ipv6 = true;
+      for (int time = 0; time < 2; ++time) configure_interface(i);
+    }
+    EXPECT_EQ(system("test $(ip route show 10.1.0.0/16 | wc -l) = 2"), 0);
+    EXPECT_EQ(system("test $(ip -6 route show fd00:1::/64 | grep -c dev) = 2"), 0);
+  });
+}
+
 TEST(Netlink, WhatIsConfiguredIsScanned) {
   in_new_namespace([] {
     make_pair();
@@ -154,7 +220,7 @@ TEST(Netlink, WhatIsConfiguredIsScanned) {
       EXPECT_EQ(if_nametoindex("eth0"), 0u);
       const std::vector<Interface> all = scan_interfaces();
       ASSERT_EQ(all.size(), 2u);
-      EXPECT_EQ(sorted(all[1]), sorted(wanted));
+      EXPECT_EQ(sorted(together(all)), sorted(wanted));
     }
     // No duplicate address detection: the IPv6 address works at once.
     EXPECT_EQ(system("test -z \"$(ip -6 addr show dev eth7 tentative scope global)\""), 0);
@@ -202,11 +268,14 @@ TEST(Netlink, ReconfigureTakesAwayOnlyWhatWasSaidBefore) {
     now.addresses = {"172.17.0.2/16", "172.18.0.2/16", "10.1.2.3/32"};
     now.routes.resize(2);
     now.neighbors.clear();
+    now.arp = true;
+    now.ipv6 = false;
+    std::erase(now.addresses, "fd00:1::2/64");
     for (int time = 0; time < 2; ++time) {  // twice is fine
       reconfigure_interface(before, now, time ? "front0" : "eth7");
       Interface wanted = now;
       wanted.addresses.push_back("10.77.0.1/24");
-      EXPECT_EQ(sorted(scan_interfaces().at(1)), sorted(wanted));
+      EXPECT_EQ(sorted(together(scan_interfaces())), sorted(wanted));
     }
     EXPECT_EQ(kind_of([&] { reconfigure_interface(before, now, "eth7"); }), ErrorKind::kNotFound);
   });
@@ -276,6 +345,8 @@ TEST(NetlinkJson, Malformed) {
       R"({"mac": "02:42:ac:11:00:02:"})",
       R"({"mac": "00:00:00:00:00:00"})",
       R"({"mac": "ff:ff:ff:ff:ff:ff"})",
+      R"({"arp": 1})",
+      R"({"ipv6": "yes"})",
       R"({"mtu": "1500"})",
       R"({"mtu": -1})",
       R"({"mtu": 1500.5})",

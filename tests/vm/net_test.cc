@@ -113,7 +113,8 @@ std::string receive(int fd, size_t header) {
     const ssize_t n = read(fd, buffer, sizeof(buffer));
     if (n < static_cast<ssize_t>(header + ETH_HLEN)) continue;
     std::string frame(buffer + header, static_cast<size_t>(n) - header);
-    if (frame.substr(12, 2) == frame_of("").substr(12, 2)) return frame;
+    const size_t type = frame.substr(12, 2) == std::string("\x81\x00", 2) ? 16 : 12;
+    if (frame.substr(type, 2) == frame_of("").substr(12, 2)) return frame;
   }
   return "";
 }
@@ -209,6 +210,11 @@ TEST(Splice, FramesPassBothWays) {
     EXPECT_EQ(receive(e.tap_fd.get(), kVnetHeader), out);
     write_all(e.tap_fd.get(), std::string(kVnetHeader, '\0') + in, "write to the tap");
     EXPECT_EQ(receive(peer.get(), 0), in);
+    // A VLAN's tag stays on.
+    std::string tagged = out;
+    tagged.insert(12, std::string("\x81\x00\x00\x05", 4));
+    write_all(peer.get(), tagged, "send");
+    EXPECT_EQ(receive(e.tap_fd.get(), kVnetHeader), tagged);
 
     // The namespace's own stack does not answer beside the guest.
     quietly("ip addr add 10.0.0.1/24 dev peer0");
@@ -335,6 +341,13 @@ TEST(Splice, AMacvlanToo) {
     EXPECT_EQ(receive(endpoints[0].tap_fd.get(), kVnetHeader), frame_of("broadcast"));
     write_all(endpoints[0].tap_fd.get(), std::string(kVnetHeader, '\0') + frame_of("back"), "write");
     EXPECT_EQ(receive(peer.get(), 0), frame_of("back"));
+    // A group that only the guest has joined.
+    std::string group = frame_of("group");
+    group.replace(0, 6, std::string("\x01\x00\x5e\x00\x00\xfb", 6));
+    write_all(peer.get(), group, "send");
+    EXPECT_EQ(receive(endpoints[0].tap_fd.get(), kVnetHeader), group);
+    unsplice(world.container.get(), {endpoints[0].interface});
+    EXPECT_EQ(world.in_container("ip link show mac0").find("ALLMULTI"), std::string::npos);
   });
 }
 

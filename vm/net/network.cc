@@ -1,6 +1,8 @@
 #include "vm/net/network.h"
 
 #include <fcntl.h>
+#include <linux/if.h>
+#include <linux/rtnetlink.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -15,7 +17,19 @@
 namespace husk::vm {
 namespace {
 
+// What the guest joins, the host does not know: all multicast has to come.
+void hear_all_multicast(NetlinkSocket& socket, const Interface& interface, bool all) {
+  ifinfomsg header{};
+  header.ifi_index = interface.index;
+  header.ifi_change = IFF_ALLMULTI;
+  header.ifi_flags = all ? IFF_ALLMULTI : 0;
+  const NetlinkMessage message(RTM_NEWLINK, 0, header);
+  // Best effort either way: nothing but multicast depends on it, and the interface may have gone.
+  (void)socket.try_request(message);
+}
+
 Endpoint splice_interface(NetlinkSocket& socket, const Interface& interface) {
+  if (!interface.refusal.empty()) throw Error(ErrorKind::kUnsupported, interface.refusal);
   const int index = interface.index;
   Tap tap = make_tap(socket, interface.mtu);
   add_ingress(socket, tap.index, tap.name);
@@ -29,12 +43,15 @@ Endpoint splice_interface(NetlinkSocket& socket, const Interface& interface) {
     remove_ingress(socket, index);
     throw;
   }
+  if (interface.filters_multicast) hear_all_multicast(socket, interface, true);
   return {interface, std::move(tap.name), std::move(tap.fd)};
 }
 
 // That it has gone is fine.
 void remove_from(NetlinkSocket& socket, const Interface& interface) noexcept {
+  if (!interface.refusal.empty()) return;
   try {
+    if (interface.filters_multicast) hear_all_multicast(socket, interface, false);
     if (const int errnum = remove_ingress(socket, interface.index))
       spdlog::warn("removing the ingress qdisc of interface {}: {}", interface.name, strerror(errnum));
   } catch (const std::exception& e) {
@@ -43,7 +60,7 @@ void remove_from(NetlinkSocket& socket, const Interface& interface) noexcept {
 }
 
 bool same_card(const Interface& a, const Interface& b) {
-  return a.mac == b.mac && a.mtu == b.mtu;
+  return a.mac == b.mac && a.mtu == b.mtu && a.refusal == b.refusal;
 }
 
 const Interface* find(const std::vector<Interface>& interfaces, int index) {
@@ -122,7 +139,8 @@ void unsplice_all(const std::string& netns_path) noexcept {
     in_network_namespace(netns.get(), [] {
       NetlinkSocket socket;
       for (const Interface& interface : scan_interfaces())
-        if (!redirects_to_tap(socket, interface.index)) remove_from(socket, interface);
+        if (interface.refusal.empty() && !redirects_to_tap(socket, interface.index))
+          remove_from(socket, interface);
     });
   } catch (const std::exception& e) {
     spdlog::warn("disconnecting the interfaces in {}: {}", netns_path, e.what());

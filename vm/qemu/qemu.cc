@@ -40,10 +40,14 @@ class Qemu : public Machine {
       // No vhost-net: it is not everywhere, and under TCG it does not matter.
       const Json backend = {{"type", "tap"}, {"id", id}, {"fd", id}, {"vhost", false}};
       give_fd(id, tap, [&] { qmp_.execute("netdev_add", backend); });
-      Json device = {{"driver", "virtio-net-pci"}, {"bus", bus}, {"netdev", id}, {"mac", mac}};
-      device["romfile"] = "";  // nobody boots from it
-      if (mtu >= 68 && mtu <= 65535) device["host_mtu"] = mtu;
-      device_add({{"netdev_del", {{"id", id}}}}, id, device);
+      add_card(id, bus, mac, mtu);
+    });
+  }
+
+  Slot plug_user_network(const std::string& mac, uint32_t mtu) override {
+    return plug("network card " + mac, [&](const std::string& id, const std::string& bus) {
+      qmp_.execute("netdev_add", {{"type", "user"}, {"id", id}});
+      add_card(id, bus, mac, mtu);
     });
   }
 
@@ -188,6 +192,13 @@ class Qemu : public Machine {
       e.add_context(what);
       throw;
     }
+  }
+
+  void add_card(const std::string& id, const std::string& bus, const std::string& mac, uint32_t mtu) {
+    Json device = {{"driver", "virtio-net-pci"}, {"bus", bus}, {"netdev", id}, {"mac", mac}};
+    device["romfile"] = "";  // nobody boots from it
+    if (mtu >= 68 && mtu <= 65535) device["host_mtu"] = mtu;
+    device_add({{"netdev_del", {{"id", id}}}}, id, device);
   }
 
   // undo: of its backend, here and when it is unplugged.

@@ -9,11 +9,13 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/root.h"
 #include "libcontainer/linux/namespaces.h"
+#include "vm/net/user_network.h"
 #include "vm/sandbox/host_socket.h"
 #include "vm/sandbox/placement.h"
 #include "vm/share/share.h"
@@ -213,6 +215,21 @@ std::string guest_namespace(const spec::Namespace& ns, const GuestConfigArgs& ar
   return "husk-ns:" + name_of(st);
 }
 
+// A resolver on the host's loopback is out of the guest's reach. (A user-defined network's resolver of
+// Docker's is one, too, in the container's own network namespace.)
+void warn_of_resolver(const spec::Config& host, GuestConfig& guest) {
+  if (!in_host_network(host)) return;
+  const auto file = std::ranges::find(host.mounts, "/etc/resolv.conf", &spec::Mount::destination);
+  if (file == host.mounts.end() || !path_exists(file->source)) return;
+  std::istringstream lines(read_file(file->source));
+  for (std::string word, address; lines >> word;)
+    if (word == "nameserver" && lines >> address && (address.starts_with("127.") || address == "::1"))
+      guest.warnings.push_back(
+          "/etc/resolv.conf: the nameserver " + printable(address, 64) +
+          " is the host's loopback, which the guest does not reach (the host's resolver is " +
+          kUserNetworkResolver + " there)");
+}
+
 }  // namespace
 
 GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& args) {
@@ -241,6 +258,9 @@ GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& a
     config.linux_->mount_label.clear();
     config.linux_->intel_rdt.reset();
     keep_host_name(config);
+    if (!config.linux_->find_namespace(spec::NamespaceType::kNetwork))  // the host's: host_network
+      config.linux_->namespaces.push_back({spec::NamespaceType::kNetwork, ""});
+    warn_of_resolver(host, guest);
     if (config.linux_->resources) config.linux_->resources = guest_resources(*config.linux_->resources);
     for (spec::Namespace& ns : config.linux_->namespaces) ns.path = guest_namespace(ns, args);
     guest.devices = translate_devices(config);

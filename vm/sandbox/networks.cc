@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "vm/net/monitor.h"
+#include "vm/net/user_network.h"
 
 namespace husk::vm {
 
@@ -36,16 +38,33 @@ Networks::Card* Networks::find(Network& network, int index) {
   return found == network.cards.end() ? nullptr : &*found;
 }
 
-void Networks::enter(int netns, const std::string& key) {
+void Networks::enter(int netns, const std::string& key, bool host) {
   if (networks_.count(key)) return;
   auto network = std::make_shared<Network>();
   network->key = key;
   network->netns = dup_fd(netns);
+  if (host) {
+    plug_user_card(*network);
+    networks_[key] = network;
+    return;
+  }
   network->monitor = open_network_monitor(netns);  // before the scan: nothing falls in between
   std::vector<Endpoint> endpoints = splice_namespace(netns);
   networks_[key] = network;
   std::vector<AgentClient::Card> cards;
   plug(*network, std::move(endpoints), cards);
+}
+
+// Without a monitor: what changes on the host is not this card's matter.
+void Networks::plug_user_card(Network& network) {
+  struct stat wanted {
+  }, own{};
+  check(fstat(network.netns.get(), &wanted), "stat of the network namespace");
+  check(stat("/proc/self/ns/net", &own), "stat of /proc/self/ns/net");
+  if (wanted.st_dev != own.st_dev || wanted.st_ino != own.st_ino)
+    throw Error(ErrorKind::kUnsupported, "the VM was made in another network namespace than this host's");
+  const Interface card = user_network_card();
+  network.cards.push_back({card, false, machine_.plug_user_network(card.mac, card.mtu)});
 }
 
 // One that cannot be plugged ends it; the rest stays spliced until its interface or the network goes.

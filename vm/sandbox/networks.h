@@ -28,8 +28,9 @@ class Networks {
   ~Networks();  // end()
 
   // Splices the interfaces of a namespace and plugs their cards; one that it knows is left alone. Only with
-  // plug_mutex held. key: names the namespace, here and for the guest. Throws.
-  void enter(int netns, const std::string& key);
+  // plug_mutex held. key: names the namespace, here and for the guest. host: it is QEMU's own, where nothing
+  // is spliced; the one card is on QEMU's user-mode stack. Throws.
+  void enter(int netns, const std::string& key, bool host);
   // Tells the guest, which must be up, and follows the namespace from here on. Throws.
   void configure(const std::string& key);
   // No container is in it any more: unsplices, takes its cards out.
@@ -64,6 +65,7 @@ class Networks {
   std::vector<Slot> ask_out(Network& network, const std::vector<Interface>& gone);
   void take_out(const std::vector<Slot>& slots) noexcept;
   static void unsplice_all(const Network& network) noexcept;
+  void plug_user_card(Network& network);
   static Card* find(Network& network, int index);
   void wake() noexcept;
 

@@ -18,6 +18,8 @@
 namespace husk::vm {
 namespace {
 
+constexpr const char* kOwnNetwork = "/proc/self/ns/net";
+
 bool same_namespace(const std::string& path, const std::string& other) {
   struct stat a, b;
   return stat(path.c_str(), &a) == 0 && stat(other.c_str(), &b) == 0 && a.st_dev == b.st_dev &&
@@ -76,22 +78,30 @@ pid_t pid_of_namespace_path(const std::string& path) {
   return strncmp(end, "/ns/", 4) == 0 ? static_cast<pid_t>(pid) : 0;
 }
 
-void refuse_host_namespaces(const spec::Config& config) {
+void refuse_host_namespaces(const spec::Config& config, const spec::Options& options) {
   using spec::NamespaceType;
+  if (options.host_network == "refuse" && in_host_network(config))
+    refuse("network",
+           "its interfaces belong to another kernel; the option host_network = \"user\" translates to the "
+           "host's addresses instead");
   static constexpr struct {
     NamespaceType type;
     const char *name, *proc, *why;
-  } kNeeded[] = {{NamespaceType::kNetwork, "network", "net", "its interfaces belong to another kernel"},
-                 {NamespaceType::kPid, "pid", "pid", "its processes run on another kernel"},
+  } kNeeded[] = {{NamespaceType::kPid, "pid", "pid", "its processes run on another kernel"},
                  {NamespaceType::kIpc, "ipc", "ipc", "its memory belongs to another kernel"}};
   for (const auto& needed : kNeeded) {
     const spec::Namespace* ns = config.linux_ ? config.linux_->find_namespace(needed.type) : nullptr;
     if (!ns || (!ns->path.empty() && same_namespace(ns->path, std::string("/proc/self/ns/") + needed.proc)))
       // A shim stands in the host's own pid and ipc namespaces, so its path names another container's, not
       // the host's.
-      if (!ns || needed.type == NamespaceType::kNetwork || pid_of_namespace_path(ns->path) == 0)
-        refuse(needed.name, needed.why);
+      if (!ns || pid_of_namespace_path(ns->path) == 0) refuse(needed.name, needed.why);
   }
+}
+
+bool in_host_network(const spec::Config& config) {
+  const spec::Namespace* ns =
+      config.linux_ ? config.linux_->find_namespace(spec::NamespaceType::kNetwork) : nullptr;
+  return !ns || (!ns->path.empty() && same_namespace(ns->path, kOwnNetwork));
 }
 
 PodRole pod_role(const spec::Config& config) {
@@ -151,6 +161,7 @@ std::string named_sandbox(const spec::Config& config, const std::string& root) {
 }
 
 UniqueFd open_network_namespace(const spec::Config& config) {
+  if (in_host_network(config)) return open_file(kOwnNetwork, O_RDONLY);
   const spec::Namespace* ns = config.linux_->find_namespace(spec::NamespaceType::kNetwork);
   return ns->path.empty() ? UniqueFd() : open_file(ns->path, O_RDONLY);
 }

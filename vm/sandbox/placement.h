@@ -12,8 +12,11 @@
 
 namespace husk::vm {
 
-// Throws kUnsupported for namespaces of the host, named one by one.
-void refuse_host_namespaces(const spec::Config& config);
+// Throws kUnsupported for namespaces of the host, named one by one; options: whether the network is one of
+// them.
+void refuse_host_namespaces(const spec::Config& config, const spec::Options& options);
+// Whether the container is to be in husk's own network namespace, the host's.
+bool in_host_network(const spec::Config& config);
 
 // What a container is to its pod, by the annotations of CRI-O, containerd and Podman.
 struct PodRole {
@@ -40,7 +43,7 @@ std::string named_sandbox(const spec::Config& config, const std::string& root);
 // N of "/proc/N/ns/TYPE", or 0.
 pid_t pid_of_namespace_path(const std::string& path);
 
-// The network namespace by path, or nothing when the config wants a new one.
+// The network namespace by path or the host's, or nothing when the config wants a new one.
 UniqueFd open_network_namespace(const spec::Config& config);
 
 // What a container's host cgroup gets before anything runs in it: CPU shares, cpuset, and, for the one that

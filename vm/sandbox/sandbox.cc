@@ -263,7 +263,7 @@ Json Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
       find(id).network = network;
     }
     trace::Span span("network");
-    with_context("network", [&] { networks_->enter(fds[4].get(), network); });
+    with_context("network", [&] { networks_->enter(fds[4].get(), network, body.at("host_network")); });
     devices = plug_devices(id, body.at("devices"), fds);
   }
   {

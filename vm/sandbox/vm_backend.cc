@@ -96,7 +96,8 @@ std::vector<int> process_fds(const HostStdio& stdio, int shim_socket) {
 
 void refuse_preserved(const std::vector<int>& fds) {
   if (!fds.empty())
-    throw Error(ErrorKind::kUnsupported, "--preserve-fds, LISTEN_FDS: the host's fds cannot be passed into a VM");
+    throw Error(ErrorKind::kUnsupported,
+                "--preserve-fds, LISTEN_FDS: the host's fds cannot be passed into a VM");
 }
 
 // Of what the guest cannot honour.
@@ -344,6 +345,7 @@ void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, i
                {"bundle", args.bundle},
                {"terminal", args.stdio.terminal},
                {"shim", shim},
+               {"host_network", in_host_network(*args.config)},
                {"no_pivot", args.no_pivot},
                {"no_new_keyring", args.no_new_keyring},
                {"all_devices", guest.devices.all},
@@ -382,13 +384,15 @@ void start_unit(const Backend::CreateArgs& args, SystemdUnit& unit, Cgroup& cgro
 
 pid_t VmBackend::create(const CreateArgs& args) {
   refuse_preserved(args.preserve_fds);
-  refuse_host_namespaces(*args.config);
+  refuse_host_namespaces(*args.config, o_.options);
   const spec::Linux& linux_config = *args.config->linux_;
 
   Undo undo;
   undo.cgroup = cgroup_path(linux_config.cgroups_path, args.container.id, args.systemd_cgroup);
   if (args.systemd_cgroup) undo.unit = unit_name(linux_config.cgroups_path, args.container.id).unit;
-  undo.netns = linux_config.find_namespace(spec::NamespaceType::kNetwork)->path;
+  // Of the host's own there is nothing to undo.
+  if (!in_host_network(*args.config))
+    undo.netns = linux_config.find_namespace(spec::NamespaceType::kNetwork)->path;
   if (pid_of_namespace_path(undo.netns)) undo.netns.clear();  // ends with its processes
   undo.save(args.container.folder);
 

@@ -1,0 +1,237 @@
+# Every kind of interface that an engine may put into a container's network namespace, made here by ip(8): what the container sees
+# of it, and traffic both ways. Docker's and Podman's own networks are in docker.bats and podman.bats.
+load helpers
+
+# Two namespaces: the container's, and its peers'.
+setup() {
+    new_folder
+    CONTAINER=$T/container PEERS=$T/peers
+    touch "$CONTAINER" "$PEERS"
+    unshare "--net=$CONTAINER" ip link set lo up
+    unshare "--net=$PEERS" ip link set lo up
+    WIRES=()
+    mkdir "$T/www"
+    echo "from outside" >"$T/www/index.html"
+    nsenter "--net=$PEERS" busybox httpd -f -p 80 -h "$T/www" 3>&- &
+    SERVER=$!
+}
+teardown() {
+    local left=0 pid
+    local id
+    for id in $(ls "$ROOT" 2>/dev/null); do husk delete --force "$id"; done
+    for pid in "${WIRES[@]}" "$SERVER"; do kill "$pid" 2>/dev/null || true; done
+    umount "$CONTAINER" "$PEERS"
+    common_teardown || left=1
+    return "$left"
+}
+in_container_ns() { nsenter "--net=$CONTAINER" "$@"; }
+at_peers() { nsenter "--net=$PEERS" "$@"; }
+
+# --- one interface each: add_KIND NAME, in the container's namespace; its peer is called pNAME ----------------------------------
+add_veth() { at_peers ip link add "p$1" type veth peer name "$1" netns "$CONTAINER"; }
+# A bridge with a port: the port's frames are the bridge's.
+add_bridge() {
+    at_peers ip link add "p$1" type veth peer name "$1port" netns "$CONTAINER"
+    in_container_ns sh -c "ip link add $1 type bridge && ip link set $1port master $1 up"
+}
+add_tap() {
+    local wire=$T/wire-$1
+    nsenter "--net=$CONTAINER" socat "UNIX-LISTEN:$wire,type=5" "TUN,tun-name=$1,tun-type=tap,iff-no-pi,iff-up" 3>&- &
+    WIRES+=($!)
+    until_ok "a wire" test -S "$wire"
+    nsenter "--net=$PEERS" socat "UNIX-CONNECT:$wire,type=5" "TUN,tun-name=p$1,tun-type=tap,iff-no-pi,iff-up" 3>&- &
+    WIRES+=($!)
+    until_ok "a tap" in_container_ns ip link show dev "$1"
+    until_ok "its peer" at_peers ip link show dev "p$1"
+}
+# Two of them over one interface without a wire.
+add_pair_over() {
+    local name=$1
+    shift
+    at_peers sh -c "ip link add u$name type veth peer name v$name && ip link set u$name up && ip link set v$name up && ip link add link u$name name p$name type $*" &&
+        at_peers ip link add link "u$name" name "$name" netns "$CONTAINER" type "$@"
+}
+add_macvlan() { add_pair_over "$1" macvlan mode bridge; }
+add_ipvlan() { add_pair_over "$1" ipvlan mode l2; }
+add_ipvlan_l3() { add_pair_over "$1" ipvlan mode l3; }
+add_vlan() {
+    at_peers sh -c "ip link add u$1 type veth peer name v$1 && ip link set u$1 up && ip link set v$1 up && ip link add link u$1 name p$1 type vlan id 5" &&
+        at_peers ip link add link "v$1" name "$1" netns "$CONTAINER" type vlan id 5
+}
+# Whether this kernel has a kind.
+knows() { unshare -n sh -c "ip link add low0 type veth peer name low1 && ip link add link low0 name up0 type $*" 2>/dev/null; }
+
+# number NAME N: addresses 10.7.N.2 and fd07:N::2, the peer's end in 1; up.
+number() {
+    in_container_ns sh -c "ip addr add 10.7.$2.2/24 brd + dev $1 && ip addr add fd07:$2::2/64 dev $1 nodad && ip link set $1 up"
+    at_peers sh -c "ip addr add 10.7.$2.1/24 dev p$1 && ip addr add fd07:$2::1/64 dev p$1 nodad && ip link set p$1 up"
+}
+
+# --- what is seen, in the container's namespace and inside ---------------------------------------------------------------------
+# links COMMAND...: a line for each that is up, in their order: name, whether it has no ARP, MTU, MAC. Not what stays on the host.
+links() {
+    "$@" busybox ip -o link | sed -nE '/[<,]UP[,>]/!d; / (lo|husk[0-9]+|[a-z0-9]*port)[:@]/d; s/<[^>]*NOARP[^>]*>/noarp/; s/<[^>]*>/arp/
+        s/^[0-9]+: ([^:@]+)(@[^:]*)?: (noarp|arp) mtu ([0-9]+) .*ether ([0-9a-f:]+) .*/\1 \3 \4 \5/p'
+}
+addresses() { "$@" busybox ip -o addr | sed -nE 's, peer [^ ]*,/32,; / (lo|husk[0-9]+) | inet6 fe80/d; s/^[0-9]+: ([^ ]+) +(inet.*)\\.*/\1 \2/p' | sed 's/ *$//' | sort; }
+routes() { "$@" busybox ip -4 route | sort; "$@" busybox ip -6 route | grep -v '^fe80\|^ff00\|husk' | sort; }
+neighbors() { "$@" busybox ip neigh | grep PERMANENT | sort; }
+# same WHAT: the container has it as its namespace has.
+same() { is "$1" "$("$1" husk exec "$ID")" "$("$1" in_container_ns)"; }
+
+# networked NAME: a bundle in the namespace, which serves its own name.
+networked() {
+    new_bundle "$1"
+    docker_caps
+    edit --arg p "$CONTAINER" '.linux.namespaces |= map(if .type == "network" then .path = $p else . end)'
+    shell 'echo from inside >/www/index.html; exec httpd -f -p 80 -h /www'
+}
+both_ways() {
+    local n=$1
+    ok husk exec "$ID" sh -c "ping -c 1 -w 20 10.7.$n.1 && ping -c 1 -w 20 fd07:$n::1 && wget -q -O - http://10.7.$n.1/ && wget -q -O - http://[fd07:$n::1]/"
+    is "pages from outside, by network $n" "$(grep -c 'from outside' <<<"$out")" 2
+    ok at_peers sh -c "busybox ping -c 1 -w 20 10.7.$n.2 && busybox wget -q -O - http://10.7.$n.2/ && busybox wget -q -O - http://[fd07:$n::2]/"
+    is "pages from inside, by network $n" "$(grep -c 'from inside' <<<"$out")" 2
+}
+
+@test "each kind of interface: name, MAC, MTU, addresses, order; IPv4 and IPv6 both ways" {
+    local kind n=0 missing=()
+    for kind in veth tap bridge macvlan ipvlan vlan; do
+        case $kind in
+        macvlan | ipvlan) knows "$kind" || { missing+=("$kind"); continue; } ;;
+        vlan) knows vlan id 5 || { missing+=("$kind"); continue; } ;;
+        esac
+        add_$kind "$kind$n"
+        number "$kind$n" $n
+        n=$((n + 1))
+    done
+    # This kernel's kinds, for the log.
+    [[ -z ${missing[*]} ]] || echo "# not in this kernel: ${missing[*]}" >&3
+    networked bundle
+    running
+    wait_http() { husk exec "$ID" wget -q -O /dev/null http://127.0.0.1/; }
+    until_ok "the server" wait_http
+    same links
+    same addresses
+    local i
+    for ((i = 0; i < n; ++i)); do both_ways $i; done
+    if has_vm; then
+        ok husk exec "$ID" sh -c 'ip -o link | grep -c link/ether'
+        is "cards" "$out" $n
+        ok husk delete --force "$ID"
+        nothing_in_ns
+    fi
+}
+
+# husk's taps, filters and what else it does to interfaces.
+nothing_in_ns() { is "what is left in the namespace" "$(in_container_ns sh -c 'ip -o link | grep -E " husk[0-9]|ALLMULTI"; tc qdisc show | grep ingress')" ""; }
+
+@test "routes (metric, source, onlink, MTU, next hops, blackhole), neighbors, NOARP, no IPv6, MTU 9000; a port that is down" {
+    add_veth one
+    add_veth two
+    in_container_ns ip link add off type veth peer name offpeer
+    at_peers ip link set pone mtu 9000
+    in_container_ns sh -c 'ip link set one mtu 9000 && echo 1 >/proc/sys/net/ipv6/conf/two/disable_ipv6 && ip link set two arp off'
+    number one 0
+    in_container_ns sh -c 'ip addr add 10.7.1.2/32 dev two && ip addr add 192.0.2.7 peer 192.0.2.8/32 dev two && ip link set two up &&
+        ip route add default via 10.7.0.1 metric 50 && ip route add 10.20.0.0/16 via 10.7.0.9 src 10.7.0.2 mtu 1400 && ip route add 10.21.0.0/16 dev two scope link &&
+        ip route add 10.22.0.0/16 via 10.99.0.1 dev two onlink && ip route add blackhole 10.23.0.0/16 && ip route add unreachable 10.24.0.0/16 metric 7 &&
+        ip route add 10.25.0.0/16 nexthop via 10.7.0.1 dev one nexthop via 192.0.2.8 dev two &&
+        ip -6 route add default via fd07:0::1 metric 300 && ip -6 route add fd09::/64 via fd07:0::9 && ip -6 route add blackhole fd0a::/64 &&
+        ip neigh add 10.7.0.77 lladdr 02:00:00:00:00:77 dev one nud permanent && ip neigh add fd07:0::77 lladdr 02:00:00:00:00:77 dev one nud permanent'
+    at_peers ip link set ptwo up
+    networked bundle
+    running
+    same links
+    same addresses
+    same neighbors
+    # Of two ways to one place the guest has each as a route; the kernel's own word for those that lead nowhere in IPv6 has lo in it.
+    local wanted
+    wanted=$(routes in_container_ns | sed '/^10.25/d; /nexthop/d')
+    is "routes" "$(routes husk exec "$ID" | sed '/^10.25/d')" "$wanted"
+    like "unreachable" "$wanted" 'unreachable 10.24.0.0/16'
+    ok husk exec "$ID" ip route show 10.25.0.0/16
+    like "a way" "$out" 'via 10.7.0.1 dev one'
+    like "the other" "$out" 'via 192.0.2.8 dev two'
+    ok husk exec "$ID" ip addr show dev two
+    unlike "IPv6 where it is off" "$out" inet6
+    # A packet as big as the MTU, in one piece.
+    in_peers_reassembled() { at_peers awk '/^Ip: [0-9]/ {print $15}' /proc/net/snmp; }
+    ok husk exec "$ID" ping -c 1 -w 20 -s 8900 10.7.0.1
+    is "fragments" "$(in_peers_reassembled)" 0
+}
+
+# until_same WHAT: the container has it by and by.
+until_same() { until_ok "the same $1" same "$1" || same "$1"; }
+
+@test "none at first; then interfaces come, change and go, and the others are as they were" {
+    networked bundle
+    running
+    same links
+    add_veth one
+    number one 0
+    until_same links
+    until_same addresses
+    until_ok "a server" husk exec "$ID" wget -q -O /dev/null http://10.7.0.1/
+    both_ways 0
+    add_tap two
+    number two 1
+    until_same links
+    until_same addresses
+    both_ways 1
+    in_container_ns sh -c 'ip addr add 10.7.0.9/24 brd + dev one && ip addr del fd07:1::2/64 dev two && ip route add 10.30.0.0/16 via 10.7.0.1 && ip neigh add 10.7.0.77 lladdr 02:00:00:00:00:77 dev one nud permanent
+        ip route add blackhole 10.31.0.0/16'
+    until_same addresses
+    until_same routes
+    until_same neighbors
+    in_container_ns sh -c 'ip link set one down && ip link set one name first && ip link set first mtu 1400 up'
+    # A card that is made anew is the last one.
+    same_links() { is links "$(links husk exec "$ID" | sort)" "$(links in_container_ns | sort)"; }
+    until_ok "the same links" same_links
+    in_container_ns ip link set two down
+    in_container_ns ip addr add 10.7.0.2/24 dev first
+    is "links" "$(in_container_ns ip -o link show up | grep -c ' first')" 1
+    up_only() { is links "$(links husk exec "$ID")" "$(links in_container_ns | grep '^first')"; }
+    ! has_vm || until_ok "the second to go" up_only
+    ok husk exec "$ID" wget -q -O - http://10.7.0.1/
+    in_container_ns sh -c 'ip link del first'
+    none_left() { [[ -z $(links husk exec "$ID") ]]; }
+    ! has_vm || until_ok "none" none_left
+    ok husk delete --force "$ID"
+}
+
+@test "what cannot be a VM's: one clear error at create, a warning later, the others unharmed" {
+    vm_only
+    add_veth eth0
+    number eth0 0
+    networked bundle
+    refused() {
+        try husk create --bundle "$BUNDLE" "$ID"
+        is "exit code" "$status" 1
+        like "error" "$err" "$1"
+        is "lines of the error" "$(wc -l <<<"$err")" 1
+        nothing_in_ns
+    }
+    in_container_ns sh -c 'ip tuntap add dev tunnel mode tun && ip addr add 10.9.0.2/24 dev tunnel'
+    running
+    ok husk delete --force "$ID"
+    in_container_ns ip link set tunnel up
+    refused 'connecting interface tunnel to the VM: it carries no Ethernet frames \(tun\)'
+    in_container_ns ip link del tunnel
+    if knows macvlan; then
+        in_container_ns sh -c 'ip link add link eth0 name above type macvlan && ip link set above up'
+        refused 'connecting interface above to the VM: its frames come through eth0, which is in the same network namespace \(macvlan\)'
+        in_container_ns ip link del above
+    fi
+    local i
+    for i in {1..8}; do in_container_ns ip link add "many$i" up type veth peer name "peer$i"; done
+    refused 'all 8 hot-plug ports are in use'
+    for i in {1..8}; do in_container_ns ip link del "many$i"; done
+    GLOBAL+=(--log "$T/log")
+    running
+    in_container_ns sh -c 'ip tuntap add dev tunnel mode tun && ip link set tunnel up'
+    until_ok "a warning" grep -q 'connecting interface tunnel to the VM: it carries no Ethernet frames' "$T/log"
+    both_ways 0
+    ok husk delete --force "$ID"
+    nothing_in_ns
+}
