@@ -83,22 +83,22 @@ void make_mounts(InitRequest& r, const Root& root) {
   MountContext context;
   context.cgroup_namespace = find(r, NamespaceType::kCgroup) != nullptr;
   context.cgroup = r.cgroup;
-  context.foreign_network = is_new(r, NamespaceType::kUser) && !is_new(r, NamespaceType::kNetwork);
+  context.foreign_network = find(r, NamespaceType::kUser) && !is_new(r, NamespaceType::kNetwork);
   r.bind_sources.resize(r.config.mounts.size());
   for (size_t i = 0; i < r.config.mounts.size(); ++i)
     apply_mount(root, r.config.mounts[i], context, std::move(r.bind_sources[i]));
 }
 
-// With our own rights: the root of a user namespace may not reach them, and cannot idmap them.
+// With our own rights and in our own /proc: the root of a user namespace may not reach them, and cannot idmap
+// them.
 void open_bind_sources(InitRequest& r) {
   const spec::Namespace* user = find(r, NamespaceType::kUser);
-  if (!user) return;
   UniqueFd users;  // for mounts that are idmapped without mappings of their own
   for (const spec::Mount& mount : r.config.mounts) {
     UniqueFd& source = r.bind_sources.emplace_back();
     const MountOptions o = parse_mount_options(mount);
-    if (!o.bind) continue;
-    if (o.idmap && !users)
+    if (!o.bind || !(user || o.idmap)) continue;
+    if (user && o.idmap && !users)
       users = user->path.empty() ? make_user_namespace(r.linux_().uid_mappings, r.linux_().gid_mappings)
                                  : open_file(user->path, O_RDONLY);
     try {

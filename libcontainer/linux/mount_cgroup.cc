@@ -58,7 +58,8 @@ struct Hierarchy {
   std::string folder, controllers;
 };
 
-std::vector<Hierarchy> v1_hierarchies() {
+// Not those that the container has been given already, with all of /sys.
+std::vector<Hierarchy> v1_hierarchies(const std::string& rootfs) {
   static constexpr std::string_view kNotControllers[] = {"rw", "ro", "xattr", "clone_children", "none"};
   std::vector<Hierarchy> out;
   std::string text = read_file("/proc/self/mounts");
@@ -66,6 +67,7 @@ std::vector<Hierarchy> v1_hierarchies() {
     std::vector<std::string_view> fields = split(line, ' ');  // source, folder, type, options, …
     if (fields.size() < 4 || fields[2] != "cgroup") continue;
     std::string folder(fields[1]), controllers;
+    if (folder.starts_with(rootfs + "/")) continue;
     for (std::string_view name : split(fields[3], ',')) {
       bool flag =
           name.find("atime") != name.npos || (name.starts_with("no")) || name.starts_with("release_agent=");
@@ -81,7 +83,7 @@ void mount_v1(const Root& root, const spec::Mount& mount, const MountOptions& o,
               const MountContext& context) {
   mount_new("tmpfs", root.make_dirs(mount.destination).get(), "tmpfs",
             o.flags & ~static_cast<unsigned long>(MS_RDONLY), "mode=755");
-  for (const Hierarchy& h : v1_hierarchies()) {
+  for (const Hierarchy& h : v1_hierarchies(root.path())) {
     spec::Mount part;
     part.destination = path_join(mount.destination, base_name(h.folder));
     if (context.cgroup_namespace) {

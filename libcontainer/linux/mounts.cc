@@ -183,7 +183,12 @@ void apply_mount(const Root& root, const spec::Mount& wanted, const MountContext
       if (!source) source = open_bind_source(mount, o, -1);
       apply_bind_mount(root, source, mount, o);
     } else if (mount.type == "sysfs" && context.foreign_network) {
-      apply_foreign_sysfs(root, mount);
+      try {
+        apply_new_mount(root, mount, o);
+      } catch (const Error& e) {
+        if (e.errnum() != EPERM) throw;
+        apply_foreign_sysfs(root, mount);
+      }
     } else if (mount.type == "cgroup" || mount.type == "cgroup2") {
       check_destination(root, root.make_dirs(mount.destination).get(), mount, -1);
       apply_cgroup_mount(root, mount, o, context);

@@ -28,7 +28,7 @@ MountOptions parse_mount_options(const spec::Mount& mount);
 
 // What a mount has to know of its container.
 struct MountContext {
-  bool foreign_network = false;   // our user namespace does not own the network namespace
+  bool foreign_network = false;   // our user namespace may not own the network namespace
   bool cgroup_namespace = false;  // we are in a cgroup namespace of the container's own
   std::string cgroup;             // its cgroup v2 folder, "" unknown
 };
@@ -40,7 +40,8 @@ struct MountContext {
 void apply_mount(const Root& root, const spec::Mount& mount, const MountContext& context,
                  UniqueFd source = {});
 // What is bound, as a detached copy of the caller's, idmapped where the mount wants it: by its own mappings,
-// else by that of users, a user namespace (-1: there is none, which is an error).
+// else by that of users, a user namespace (-1: there is none, which is an error). Needs /proc of the caller's
+// own pid namespace.
 UniqueFd open_bind_source(const spec::Mount& mount, const MountOptions& options, int users);
 void seal_mounts(const Root& root, const std::vector<spec::Mount>& mounts);
 

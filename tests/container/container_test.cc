@@ -147,7 +147,7 @@ TEST_F(ContainerTest, AFailingHookFailsCreate) {
                R"(],"poststop":[)" + hook("poststop") + "]}");
   expect_error(ErrorKind::kInternal, "running createRuntime hook #0 (/bin/sh): exit status 7: no network",
                [&] { create(); });
-  EXPECT_EQ("one creating\n", hook_log());  // no poststop
+  EXPECT_EQ("one creating\npoststop stopped\n", hook_log());
   EXPECT_FALSE(store_.has_folder("c1"));
 }
 

@@ -249,6 +249,22 @@ TEST_F(InitProcessTest, MakesDevices) {
   EXPECT_EQ(output(r), "/dev/null 1:3 666\n/dev/tty 5:0 666\n/dev/fuse a:e5 600\n/proc/self/fd\npts/ptmx\n");
 }
 
+TEST_F(InitProcessTest, ADeviceIsNotAnotherFile) {
+  CreateRequest r = script("true");
+  spec::Device device;
+  device.path = "/bin/busybox";
+  device.type = "c";
+  device.major = 1;
+  device.minor = 3;
+  r.config.linux_->devices.push_back(device);
+  try {
+    run(r);
+    FAIL() << "made";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.message(), "making device /bin/busybox: another file is there");
+  }
+}
+
 TEST_F(InitProcessTest, BindsFoldersAndFiles) {
   make_dirs(dir_ + "/data");
   write_file(dir_ + "/data/file", "content", true, 0644);

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <map>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
@@ -115,6 +116,27 @@ TEST(Seccomp, TwoConditionsOnOneArgumentAreAlternatives) {
   std::string p = compile_seccomp(s);
   for (uint64_t domain : {1, 2}) EXPECT_EQ(verdict(p, AUDIT_ARCH_X86_64, 41, domain), SECCOMP_RET_ALLOW);
   EXPECT_EQ(verdict(p, AUDIT_ARCH_X86_64, 41, 3), kErrno | 7);
+}
+
+// libseccomp 2.5.4 takes 101 for what is at least 2^33 here.
+TEST(Seccomp, DenyListOfTwoConditionsOf64Bits) {
+  spec::Seccomp s;
+  s.default_action = "SCMP_ACT_ALLOW";
+  s.architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"};
+  s.syscalls.push_back({{"ftruncate"}, "SCMP_ACT_ERRNO", 65, {{1, 100, 0, "SCMP_CMP_LE"}}});
+  s.syscalls.push_back({{"ftruncate"}, "SCMP_ACT_ERRNO", 66, {{1, 1ULL << 33, 0, "SCMP_CMP_GE"}}});
+  s.syscalls.push_back({{"socket"}, "SCMP_ACT_ERRNO", 67, {}});
+  const std::string p = compile_seccomp(s);
+  for (const auto& [size, wanted] : std::map<uint64_t, uint32_t>{{0, kErrno | 65},
+                                                                 {100, kErrno | 65},
+                                                                 {101, SECCOMP_RET_ALLOW},
+                                                                 {(1ULL << 33) - 1, SECCOMP_RET_ALLOW},
+                                                                 {1ULL << 33, kErrno | 66}})
+    EXPECT_EQ(verdict(p, AUDIT_ARCH_X86_64, 77, 0, size), wanted) << size;
+  // i386's socket(2) and what is behind its socketcall(2).
+  EXPECT_EQ(verdict(p, AUDIT_ARCH_I386, 359, 0), kErrno | 67);
+  EXPECT_EQ(verdict(p, AUDIT_ARCH_I386, 102, 1), kErrno | 67);
+  EXPECT_EQ(verdict(p, AUDIT_ARCH_I386, 102, 2), SECCOMP_RET_ALLOW);
 }
 
 // What libseccomp makes of the same rules is what every other runtime does.
