@@ -83,7 +83,7 @@ tcp_question() {
 @test "names of the world outside, which Docker asks another server for" {
     docker network create --subnet 10.217.0.0/24 "$NET" >/dev/null
     # The server is on the host's end of the network.
-    inside "$BUILD/tools/dial" dns 10.217.0.1 10.217.0.65 </dev/null >"$T/dns.log" 2>&1 &
+    nsenter -t "$ISLAND" -n "$BUILD/tools/dial" dns 10.217.0.1 10.217.0.65 </dev/null >"$T/dns.log" 2>&1 3>&- 4>&- &
     SERVER=$!
     ok docker run -d --name "$NAME" --network "$NET" --dns 10.217.0.1 busybox sleep 1000
     ok docker exec "$NAME" nslookup -type=a out.there

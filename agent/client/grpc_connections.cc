@@ -31,7 +31,7 @@ class GrpcListenStream : public ListenStream {
     bool late = false;
     const bool ok = read_first(context_, *stream_, answer, late);
     if (ok && answer.kind_case() == ListenOutput::kListening) return;
-    context_.TryCancel();
+    if (ok) context_.TryCancel();  // else the status says why it ended
     const grpc::Status status = finish();
     if (late) throw Error(ErrorKind::kTimeout, "the guest did not listen in time", ETIMEDOUT);
     if (!ok) wire::throw_if_failed(status, "");

@@ -117,28 +117,33 @@ void write_all(int fd, const char* data, ssize_t size) {
   }
 }
 
-// Until the other side writes no more.
+// Until the other side writes no more. Who echoes must be read while we have more to say.
 void talk(int fd) {
-  char buffer[65536];
+  std::string buffer(65536, '\0'), unsent;
   pollfd fds[] = {{0, POLLIN, 0}, {fd, POLLIN, 0}};
+  bool over = false;  // stdin is
   for (;;) {
+    fds[0].fd = over || !unsent.empty() ? -1 : 0;
+    fds[1].events = static_cast<short>(unsent.empty() ? POLLIN : POLLIN | POLLOUT);
     if (poll(fds, 2, -1) < 0) die("poll");
-    if (fds[1].revents) {
-      const ssize_t n = read(fd, buffer, sizeof buffer);
+    if (fds[1].revents & ~POLLOUT) {
+      const ssize_t n = read(fd, buffer.data(), buffer.size());
       if (n < 0) die("read");
       if (n == 0) return;
-      write_all(1, buffer, n);
+      write_all(1, buffer.data(), n);
+    }
+    if (fds[1].revents & POLLOUT) {
+      const ssize_t n = send(fd, unsent.data(), unsent.size(), MSG_DONTWAIT);
+      if (n < 0 && errno != EAGAIN) die("write");
+      if (n > 0) unsent.erase(0, static_cast<size_t>(n));
     }
     if (fds[0].revents) {
-      const ssize_t n = read(0, buffer, sizeof buffer);
+      const ssize_t n = read(0, buffer.data(), buffer.size());
       if (n < 0) die("stdin");
-      if (n > 0) {
-        write_all(fd, buffer, n);
-      } else {
-        shutdown(fd, SHUT_WR);
-        fds[0].fd = -1;
-      }
+      unsent.assign(buffer.data(), static_cast<size_t>(n));
+      over = n == 0;
     }
+    if (over) shutdown(fd, SHUT_WR);
   }
 }
 
