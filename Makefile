@@ -121,7 +121,7 @@ DEPS_BUILD := build-essential pkg-config libseccomp-dev libcap-dev nlohmann-json
 DEPS_GUEST := cpio lz4 kmod linux-source-6.1 flex bison bc libelf-dev libssl-dev xz-utils
 DEPS_RUN := qemu-system-x86 qemu-system-common
 DEPS_TEST := bats jq busybox-static docker.io podman conmon runc crun containernetworking-plugins iptables iproute2 \
-  bsdextrautils bsdutils mount e2fsprogs procps socat sqlite3 containerd systemd
+  bsdextrautils bsdutils mount e2fsprogs uidmap slirp4netns procps socat sqlite3 containerd systemd
 DEPS_LINT := clang-format clang-tidy
 DEPS_FUZZ := clang libclang-rt-14-dev
 STAMP := $(BUILD)/.deps

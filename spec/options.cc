@@ -72,7 +72,9 @@ const std::vector<Row>& rows() {
       boolean("template", &O::use_template, "true",
               "Whether containers start from a VM that was booted and saved once."),
       path("template_folder", &O::template_folder, "/run/husk/templates",
-           "Where saved VMs are kept; it should be on a tmpfs."),
+           "Where saved VMs are kept; it should be on a tmpfs. Who is not root has them below "
+           "$XDG_RUNTIME_DIR by "
+           "default."),
       number("template_cap", &O::template_cap, "1024", 0, 1048576, "MiB",
              "The most that all saved VMs together may occupy; the one used longest ago goes first."),
       choice("host_network", &O::host_network, "refuse", {"refuse", "user"},

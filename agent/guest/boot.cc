@@ -116,6 +116,9 @@ void set_limits() {
   rlimit files{kMaxFiles, kMaxFiles};
   // The ceiling of fs.nr_open is that number by default; without the right to it we keep what we have.
   if (setrlimit(RLIMIT_NOFILE, &files) != 0) log_warning("RLIMIT_NOFILE: errno " + std::to_string(errno));
+  // The kernel's own is by memory; who is in a user namespace could not raise it to what an engine asks for.
+  rlimit processes{RLIM_INFINITY, RLIM_INFINITY};
+  setrlimit(RLIMIT_NPROC, &processes);
   rlimit core{0, RLIM_INFINITY};
   setrlimit(RLIMIT_CORE, &core);
 }

@@ -1,6 +1,7 @@
 #include "cmd/husk/context.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/log.h"
+#include "libcontainer/base/rootless.h"
 #include "libcontainer/host/host_backend.h"
 #include "spec/options.h"
 #include "vm/sandbox/vm_backend.h"
@@ -11,6 +12,9 @@ spec::Options load_options(const Globals& globals) {
   const bool given = !globals.config_file.empty();
   spec::Options options = spec::load_options(given ? globals.config_file : spec::kConfigFile, given);
   if (!globals.debug) spdlog::set_level(spdlog::level::from_str(options.log_level));
+  // Saved VMs are as trustworthy as who may write to them: each user has his own.
+  if (is_rootless() && options.template_folder == spec::default_options().template_folder)
+    options.template_folder = path_join(Store::default_root(), "templates");
   if (!globals.vm.empty()) spec::set_option(options, "vm", globals.vm);
   return options;
 }

@@ -9,6 +9,7 @@
 #include "cmd/husk/version.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/log.h"
+#include "libcontainer/base/rootless.h"
 #include "libcontainer/base/trace.h"
 
 namespace husk::cmd {
@@ -46,6 +47,7 @@ Args parse_globals(const Args& args, Globals& globals, bool& version) {
   if (globals.rootless != "true" && globals.rootless != "false" && globals.rootless != "auto")
     throw Error(ErrorKind::kInvalid,
                 "--rootless: true, false or auto, got \"" + printable(globals.rootless, 80) + "\"");
+  if (globals.rootless != "auto") set_rootless(globals.rootless == "true");
   if (words.empty() && !version) words = {"help"};
   if (!words.empty() && words[0] == "help") throw HelpShown{flags.help()};
   return words;

@@ -28,7 +28,10 @@ int spec_command(Context& context, const Args& args) {
   const std::string path = path_join(bundle, "config.json");
   if (path_exists(path)) throw Error(ErrorKind::kExists, "File config.json exists. Remove it first");
   const bool cgroup_v2 = !context.new_backend().on_this_kernel() || is_cgroup_v2();
-  const spec::Config config = spec::default_config(rootless, geteuid(), getegid(), cgroup_v2);
+  spec::Config config = spec::default_config(rootless, geteuid(), getegid(), cgroup_v2);
+  // A VM cannot share the host's network, which a user cannot leave without losing it.
+  if (rootless && !context.new_backend().on_this_kernel())
+    config.linux_->namespaces.push_back({spec::NamespaceType::kNetwork, ""});
   write_file(path, json_text(spec::encode_config(config), 4) + "\n", true, 0666);
   return 0;
 }

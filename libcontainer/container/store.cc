@@ -16,6 +16,7 @@
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/lock.h"
 #include "libcontainer/base/process.h"
+#include "libcontainer/base/rootless.h"
 
 namespace husk {
 namespace {
@@ -94,7 +95,7 @@ Record Record::from_json(std::string_view text) {
 
 std::string Store::default_root() {
   const char* runtime_dir = getenv("XDG_RUNTIME_DIR");
-  if (geteuid() != 0 && runtime_dir && *runtime_dir) return path_join(runtime_dir, "husk");
+  if (is_rootless() && runtime_dir && *runtime_dir) return path_join(runtime_dir, "husk");
   return "/run/husk";
 }
 

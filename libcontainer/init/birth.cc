@@ -21,6 +21,7 @@ namespace {
                        const std::function<void()>& child) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (read(wait.get(), &r.pid, sizeof r.pid) != sizeof r.pid) _exit(1);
+  prctl(PR_SET_DUMPABLE, 0);
   wait.reset();
   clone.end();
   try {
@@ -60,6 +61,9 @@ void give_birth(InitRequest& r, int flags, UniqueFd cgroup, const std::function<
   auto [wait, go] = make_pipe();
   int pidfd = -1;
   bool moved = static_cast<bool>(cgroup);
+  // Who is not dumpable has a /proc folder of root's (proc(5)), in which an ordinary user may write no map.
+  const bool maps_as_user = (flags & CLONE_NEWUSER) && geteuid() != 0;
+  if (maps_as_user) prctl(PR_SET_DUMPABLE, 1);
   pid_t pid = clone_once(flags, cgroup.get(), pidfd);
   if (pid < 0 && moved) {  // a kernel or a permission that only knows the old way
     moved = false;
@@ -81,6 +85,7 @@ void give_birth(InitRequest& r, int flags, UniqueFd cgroup, const std::function<
     send_pid(r, pid, owned.get());  // it is our parent's child: only the parent can reap it
     throw;
   }
+  if (maps_as_user) prctl(PR_SET_DUMPABLE, 0);
   send_pid(r, pid, owned.get());
   const std::string_view text(reinterpret_cast<const char*>(&pid), sizeof pid);
   write_all(go.get(), text, "waking the new process");

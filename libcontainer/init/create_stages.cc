@@ -148,6 +148,19 @@ std::string state_text(const InitRequest& r, const char* status) {
   return spec::encode_state(state).dump();
 }
 
+// The network namespace of a container with a user namespace of its own may be an outer one's, where only who
+// is outside may write.
+bool sets_network_outside(const InitRequest& r) {
+  return is_new(r, NamespaceType::kUser) && !is_new(r, NamespaceType::kNetwork);
+}
+
+void apply_sysctls_of(const InitRequest& r, bool network) {
+  std::map<std::string, std::string> chosen;
+  for (const auto& [name, value] : r.linux_().sysctl)
+    if ((name.starts_with("net.") || name.starts_with("net/")) == network) chosen[name] = value;
+  apply_sysctls(chosen);
+}
+
 [[noreturn]] void stage2(InitRequest& r) {
   // Who we are.
   trace::Span identity("identity");
@@ -158,7 +171,8 @@ std::string state_text(const InitRequest& r, const char* status) {
   join_keyring(r);
   set_host_names(r);
   if (is_new(r, NamespaceType::kNetwork)) bring_up_loopback();
-  apply_sysctls(r.linux_().sysctl);
+  apply_sysctls_of(r, false);
+  if (!sets_network_outside(r)) apply_sysctls_of(r, true);
   prepare_seccomp(r);
   identity.end();
 
@@ -199,6 +213,7 @@ int create_stage1(InitRequest& r) {
   open_bind_sources(r);
   std::vector<NamespaceFd> joined = open_namespaces(r.linux_().namespaces);
   join_namespaces(joined);
+  if (sets_network_outside(r)) apply_sysctls_of(r, true);
   if (is_new(r, NamespaceType::kTime)) make_time_namespace(r.linux_().time_offsets);
   span.end();
   give_birth(

@@ -13,6 +13,7 @@
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/process.h"
+#include "libcontainer/base/rootless.h"
 #include "libcontainer/linux/cgroups_files.h"
 
 namespace husk {
@@ -27,6 +28,16 @@ Cgroup::Cgroup(std::string path, const std::string& root) : path_(std::move(path
   path_ = clean_path("/" + path_);
   hierarchies_ = cgroup::find_hierarchies(clean_path(absolute_path(root)));
   for (Hierarchy& h : hierarchies_) h.folder = path_ == "/" ? h.mount : h.mount + path_;
+  if (is_rootless()) leave_out_foreign();
+}
+
+// Where an ordinary user has no group of his own (delegated to him) he has none at all.
+void Cgroup::leave_out_foreign() {
+  std::erase_if(hierarchies_, [](const Hierarchy& h) {
+    std::string folder = h.folder;
+    while (folder.size() > h.mount.size() && !path_exists(folder)) folder = dir_name(folder);
+    return faccessat(AT_FDCWD, folder.c_str(), W_OK, AT_EACCESS) != 0;
+  });
 }
 
 const Cgroup::Hierarchy* Cgroup::find(const std::string& controller) const {
@@ -126,6 +137,8 @@ void join(const CgroupHierarchy& h, const std::string& pid) {
     if (err == EBUSY && h.v2)
       if (std::string folder = oldest_member_folder(h.folder); !folder.empty())
         err = cgroup::try_write_control(folder, "cgroup.procs", pid);
+    // A delegated group, but we are not below it, and so may not move there (cgroups(7), delegation).
+    if ((err == EACCES || err == EPERM) && is_rootless()) return;
     if (err != EINVAL) break;
     std::this_thread::sleep_for(milliseconds(10));
   }

@@ -35,7 +35,8 @@ class Cgroup {
  public:
   // path: below each hierarchy's root, "/docker/ID". root: where hierarchies are mounted (a test's fake, else
   // /sys/fs/cgroup); what is mounted there is read from /proc/self/mountinfo, or by looking at the folder for
-  // a fake. A relative path is below the hierarchy's root as well, as runc has it.
+  // a fake. A relative path is below the hierarchy's root as well, as runc has it. Who is not root
+  // (is_rootless()) has only the hierarchies in which he may write there: maybe none.
   explicit Cgroup(std::string path, const std::string& root = "/sys/fs/cgroup");
 
   const std::string& path() const { return path_; }
@@ -90,6 +91,7 @@ class Cgroup {
 
  private:
   using Hierarchy = CgroupHierarchy;
+  void leave_out_foreign();
   const Hierarchy* find(const std::string& controller) const;
   const Hierarchy* unified() const;
   // The v1 freezer, else v2 (whose freezer is not a controller); null where there is neither.

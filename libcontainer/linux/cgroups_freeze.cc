@@ -8,6 +8,7 @@
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/rootless.h"
 #include "libcontainer/linux/cgroups_files.h"
 
 namespace husk {
@@ -44,7 +45,10 @@ bool freeze_v2(const std::string& folder, bool frozen, Clock::time_point deadlin
 void Cgroup::freeze(bool frozen) {
   refuse_root("freeze");
   const Hierarchy* h = freezer();
-  if (!h) throw Error(ErrorKind::kUnsupported, "no cgroup freezer is mounted");
+  if (!h)
+    throw Error(ErrorKind::kUnsupported, is_rootless()
+                                             ? "no cgroup with a freezer has been delegated to this user"
+                                             : "no cgroup freezer is mounted");
   std::vector<pid_t> members;
   cgroup::collect_pids(h->folder, members);
   if (frozen && std::find(members.begin(), members.end(), getpid()) != members.end())

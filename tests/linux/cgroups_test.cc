@@ -15,6 +15,7 @@
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/rootless.h"
 #include "libcontainer/linux/cgroups_files.h"
 
 // A limit names only what it sets.
@@ -54,6 +55,32 @@ ErrorKind kind_of(const std::function<void()>& f) {
   }
   ADD_FAILURE() << "nothing was thrown";
   return ErrorKind::kInternal;
+}
+
+// Only where he may write there has an ordinary user a group.
+TEST(Cgroup, AnOrdinaryUserHasWhatIsDelegated) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  FakeFs fs;
+  fs.put("memory/cgroup.procs", "");
+  fs.put("pids/user/cgroup.procs", "");
+  constexpr uid_t kNobody = 65534;
+  for (const char* folder : {"", "/memory", "/pids"})
+    check(chmod((fs.root() + folder).c_str(), 0755), "chmod");
+  check(chown((fs.root() + "/pids/user").c_str(), kNobody, kNobody), "chown");
+  const pid_t pid = fork();
+  if (pid == 0) {
+    set_rootless(true);
+    if (seteuid(kNobody) != 0) _exit(1);
+    Cgroup("/user/c1", fs.root()).create();
+    Cgroup("/other/c1", fs.root()).create();
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(path_exists(fs.root() + "/pids/user/c1"));
+  EXPECT_FALSE(path_exists(fs.root() + "/memory/user"));
+  EXPECT_FALSE(path_exists(fs.root() + "/pids/other"));
 }
 
 TEST(CgroupPath, Table) {

@@ -134,6 +134,18 @@ void make_disks_of_binds(spec::Config& config) {
   });
 }
 
+// Rootless Podman's --privileged binds every device of the host's, and has no rules that would tell.
+bool drop_privileged_binds(spec::Config& config) {
+  const auto found = config.annotations.find("io.podman.annotations.privileged");
+  if (found == config.annotations.end() || found->second != "TRUE") return false;
+  std::erase_if(config.mounts, [](const spec::Mount& mount) {
+    struct stat st {};
+    return is_bind(mount) && mount.source == mount.destination && stat(mount.source.c_str(), &st) == 0 &&
+           (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode));
+  });
+  return true;
+}
+
 // Podman's `-v SOURCE:DESTINATION:O` and image mounts: its folders are the host's, so the overlay is, too.
 void translate_overlay(spec::Mount& mount, const GuestConfigArgs& args, const std::string& name,
                        GuestConfig& guest) {
@@ -241,6 +253,7 @@ GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& a
   guest.shared.push_back(SharedSource{"rootfs", args.rootfs, {host.root->readonly, false}});
   config.root->path = Share::guest_path(args.id, "rootfs");
   drop_host_cgroups(config);
+  const bool privileged = drop_privileged_binds(config);
   if (config.linux_) make_disks_of_binds(config);
   for (size_t i = 0; i < config.mounts.size(); ++i) {
     spec::Mount& mount = config.mounts[i];
@@ -264,6 +277,7 @@ GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& a
     if (config.linux_->resources) config.linux_->resources = guest_resources(*config.linux_->resources);
     for (spec::Namespace& ns : config.linux_->namespaces) ns.path = guest_namespace(ns, args);
     guest.devices = translate_devices(config);
+    guest.devices.all = guest.devices.all || privileged;
   }
   return guest;
 }

@@ -29,6 +29,7 @@
 #include "vm/sandbox/sandbox_folder.h"
 #include "vm/sandbox/shim_protocol.h"
 #include "vm/sandbox/undo.h"
+#include "vm/sandbox/user_namespace.h"
 #include "vm/share/share.h"
 #include "vm/sizing/sizing.h"
 #include "vm/template/template_store.h"
@@ -382,9 +383,16 @@ void start_unit(const Backend::CreateArgs& args, SystemdUnit& unit, Cgroup& cgro
   undo.save(args.container.folder);
 }
 
-pid_t VmBackend::create(const CreateArgs& args) {
+pid_t VmBackend::create(const CreateArgs& wanted) {
+  CreateArgs args = wanted;
+  spec::Config config;
   refuse_preserved(args.preserve_fds);
   refuse_host_namespaces(*args.config, o_.options);
+  if (geteuid() != 0) {
+    config = *args.config;
+    enter_user_namespace(config);
+    args.config = &config;
+  }
   const spec::Linux& linux_config = *args.config->linux_;
 
   Undo undo;
@@ -449,6 +457,7 @@ pid_t VmBackend::exec(const ExecArgs& args) {
   Undo undo;
   if (!Undo::load(args.container.folder, undo) || !is_alive(undo.shim))
     throw Error(ErrorKind::kWrongState, "cannot exec in a stopped container");
+  if (geteuid() != 0) join_user_namespace(undo.shim.pid);
   UniqueFd netns = open_file("/proc/" + std::to_string(undo.shim.pid) + "/ns/net", O_RDONLY);
   UniqueFd mounts = open_file("/proc/" + std::to_string(undo.shim.pid) + "/ns/mnt", O_RDONLY);
   UniqueFd shim_socket;
