@@ -45,6 +45,7 @@ setup() {
 teardown() {
     local id=
     docker inspect -f '{{.Id}}' "$NAME" >"$T/id" 2>/dev/null && id=$(cat "$T/id")
+    [[ -z ${NEIGHBOR:-} ]] || neighbor_down
     docker rm -f "$NAME" "${NAME}b" >/dev/null 2>&1 || true
     [[ -z $id ]] || nothing_left "$id" || { tail -5 "$D/dockerd.log" >&2; return 1; }
     # No container of this file runs any more, so no VM either.
@@ -385,13 +386,9 @@ nameserver 192.0.2.1
     # On the default bridge there is no IPv6, and so none in the guest.
     ok docker run --rm --name "${NAME}b" busybox ip -6 -o addr show dev eth0
     is "IPv6 on the default bridge" "$out" ""
-    local pid
-    touch "$T/neighbor"
-    neighbor "$T/neighbor"
-    nsenter "--net=$T/neighbor" ip route add default via 10.99.0.1
-    try nsenter "--net=$T/neighbor" busybox wget -q -O - http://10.99.0.1:8098/
-    kill "$NEIGHBOR" "$NAMESERVER"
-    umount "$T/neighbor"
+    neighbor_up
+    try at_neighbor busybox wget -q -O - http://10.99.0.1:8098/
+    neighbor_down
     is "page for a neighbor, through the port" "$out" 'served by front'
     ok docker rm -f "$NAME"
     ok docker network rm "net$NAME"
@@ -403,8 +400,7 @@ nameserver 192.0.2.1
         is "exit code" "$status" 125
         like "error" "$err" "the host's network namespace cannot be shared with a container in a VM \\(.* host_network = "
     fi
-    touch "$T/neighbor"
-    neighbor "$T/neighbor"
+    neighbor_up
     echo "nameserver 10.99.0.2" >"$T/resolv.conf"
     inside mount --bind "$T/resolv.conf" /etc/resolv.conf
     inside socat TCP-LISTEN:98,bind=127.0.0.1,fork,reuseaddr SYSTEM:'echo at home' 3>&- 4>&- &
@@ -424,9 +420,9 @@ nameserver 192.0.2.1
         like "the host's resolver" "$out" '10.0.2.3.*10.99.0.2'
     fi
     ok docker rm -f "$NAME"
-    kill "$home" "$NEIGHBOR" "$NAMESERVER"
+    kill "$home"
+    neighbor_down
     inside umount /etc/resolv.conf
-    umount "$T/neighbor"
 }
 
 @test "dockerd is killed and started again: containers run on; what they did meanwhile is known; --restart always" {
@@ -438,7 +434,8 @@ nameserver 192.0.2.1
     kill -9 "$dockerd"
     until_ok "dockerd's end" dead "$dockerd"
     rm -f "$D/pid"
-    alive "$shim" && alive "$other"
+    alive "$shim"
+    alive "$other"
     ok inside "$HUSK" ${GLOBAL[@]+"${GLOBAL[@]}"} --root "$D/x/runtime-husk/moby" exec "$id" touch /go
     until_ok "the container's end" dead "$shim"
     start_dockerd

@@ -309,22 +309,27 @@ husk_with() {
     chmod +x "$file"
 }
 
-# A neighbor of the island's at 10.99.0.2, in a namespace of its own, that says on port 99, and on 53 to a DNS query, who asks it.
-# host.test is its name. Sets NEIGHBOR and NAMESERVER, to be killed.
-neighbor() {
-    unshare "--net=$1" ip link set lo up
-    inside ip link add toneighbor type veth peer name eth0
-    inside ip link set eth0 netns "$1"
+# A neighbor of the island's at 10.99.0.2 that says on port 99, and on 53 to a DNS query, who asks it: any name is 10.99.0.2.
+neighbor_up() {
+    unshare -n sleep 100000 3>&- 4>&- &
+    NEIGHBOR=($!)
+    until_ok "a neighbor" inside ip link add toneighbor type veth peer name eth0 netns "$NEIGHBOR"
     inside sh -c 'ip addr add 10.99.0.1/24 dev toneighbor && ip link set toneighbor up'
-    nsenter "--net=$1" sh -c 'ip addr add 10.99.0.2/24 dev eth0 && ip link set eth0 up'
-    nsenter "--net=$1" socat TCP-LISTEN:99,fork,reuseaddr SYSTEM:'echo caller $SOCAT_PEERADDR' 3>&- &
-    NEIGHBOR=$!
-    nsenter "--net=$1" perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 53, Proto => "udp") or die;
+    at_neighbor sh -c 'ip addr add 10.99.0.2/24 dev eth0 && ip link set eth0 up && ip link set lo up && ip route add default via 10.99.0.1'
+    nsenter -t "$NEIGHBOR" -n socat TCP-LISTEN:99,fork,reuseaddr SYSTEM:'echo caller $SOCAT_PEERADDR' 3>&- 4>&- &
+    NEIGHBOR+=($!)
+    nsenter -t "$NEIGHBOR" -n perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 53, Proto => "udp") or die;
         while (defined $s->recv($q, 512)) {
-            ($name) = substr($q, 12) =~ /^((?:[^\0]+)\0....)/s;
-            $s->send(substr($q, 0, 2) . pack("n5", 0x8180, 1, 1, 0, 0) . $name . "\xc0\x0c" . pack("nnNn", 1, 1, 60, 4) . "\x0a\x63\0\x02");
-        }' 3>&- &
-    NAMESERVER=$!
+            ($question) = substr($q, 12) =~ /^([^\0]+\0....)/s;
+            $a = substr($question, -4, 2) eq "\0\1";  # of type A
+            $s->send(substr($q, 0, 2) . pack("n5", 0x8180, 1, $a, 0, 0) . $question . ($a ? "\xc0\x0c" . pack("nnNn", 1, 1, 60, 4) . pack("C4", 10, 99, 0, 2) : ""));
+        }' 3>&- 4>&- &
+    NEIGHBOR+=($!)
+}
+at_neighbor() { nsenter -t "$NEIGHBOR" -n -- "$@" 3>&- 4>&-; }
+neighbor_down() {
+    kill "${NEIGHBOR[@]}" 2>/dev/null || true
+    inside ip link del toneighbor 2>/dev/null || true
 }
 
 # Processes other than its keeper that live on the island.

@@ -189,7 +189,6 @@ until_same() { until_ok "the same $1" same "$1" || same "$1"; }
     same_links() { is links "$(links husk exec "$ID" | sort)" "$(links in_container_ns | sort)"; }
     until_ok "the same links" same_links
     in_container_ns ip link set two down
-    in_container_ns ip addr add 10.7.0.2/24 dev first
     is "links" "$(in_container_ns ip -o link show up | grep -c ' first')" 1
     up_only() { is links "$(links husk exec "$ID")" "$(links in_container_ns | grep '^first')"; }
     ! has_vm || until_ok "the second to go" up_only

@@ -19,8 +19,7 @@ setup_file() {
     cat >"$D/containers.conf" <<END
 [engine]
 lock_type = "file"
-infra_image = "localhost/busybox"
-infra_command = "sleep 1000000"
+infra_image = "localhost/pause"
 [network]
 network_backend = "$backend"
 network_config_dir = "$D/net"
@@ -28,6 +27,7 @@ END
     # Podman asks for a million open files, which the host may not have; a guest has its own limits.
     is_husk || printf '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n' >>"$D/containers.conf"
     tar -C "$FILE_DIR/rootfs" -c . | podman import - busybox >/dev/null
+    tar -C "$FILE_DIR/rootfs" -c . | podman import --change 'CMD ["sleep", "1000000"]' - pause >/dev/null
 }
 
 teardown_file() {
@@ -51,6 +51,7 @@ setup() {
 teardown() {
     local id
     id=$(podman inspect -f '{{.Id}}' "$NAME" 2>/dev/null) || id=
+    [[ -z ${NEIGHBOR:-} ]] || neighbor_down
     podman rm -f -t 0 -i "$NAME" "${NAME}b" >/dev/null 2>&1 || true
     [[ -z $id ]] || nothing_left "$id" || return 1
     until_ok "the VMs to be gone" eval '[[ -z $(vms) ]]'
@@ -223,12 +224,10 @@ on_podman_terminal() {
     is "page from a container" "$out" served
     ok podman rm -f -t 0 "$NAME"
     ok podman network rm "net$NAME"
-    touch "$T/neighbor"
-    neighbor "$T/neighbor"
+    neighbor_up
     husk_with "$T/user" 'host_network = "user"'
     try prun --rm --runtime "$T/user" --network host busybox nc 10.99.0.2 99
-    kill "$NEIGHBOR" "$NAMESERVER"
-    umount "$T/neighbor"
+    neighbor_down
     is "exit code" "$status" 0
     is "who it is to a neighbor" "$out" 'caller 10.99.0.1'
     if has_vm; then
@@ -281,11 +280,11 @@ on_podman_terminal() {
 }
 
 @test "podman run -d --rm --replace, --restart, a health check, update" {
-    ok prun -d --rm --replace busybox sleep 1000
+    ok prun -d --rm --replace --stop-timeout 0 busybox sleep 1000
     local first=$out
-    ok prun -d --rm --replace --health-cmd 'test -e /healthy' busybox sleep 1000
-    [[ $out != "$first" ]]
-    is "containers" "$(podman ps -aq --no-trunc)" "$out"
+    ok prun -d --rm --replace --stop-timeout 0 --health-cmd 'test -e /healthy' busybox sleep 1000
+    is "containers" "$(podman ps -aq --no-trunc)" "$(tail -1 <<<"$out")"
+    unlike "the first one" "$(podman ps -aq --no-trunc)" "$first"
     try podman healthcheck run "$NAME"
     is "exit code of an unhealthy one" "$status" 1
     ok podman exec "$NAME" touch /healthy
@@ -323,4 +322,39 @@ on_podman_terminal() {
     alive "$(field "$NAME" .State.Pid)"
     ok podman exec "$NAME" true
     ok podman rm -f -t 0 "$NAME"
+}
+
+@test "podman run: options that the table in README says work, all at once" {
+    mkdir -p "$T/own/sub" "$T/over"
+    echo below >"$T/over/file"
+    echo hidden >"$T/secret"
+    printf 'FROM_FILE=a file\n' >"$T/env"
+    ok podman secret create "sec$NAME" "$T/secret"
+    ok prun --rm --umask 0027 --secret "sec$NAME" --mount type=image,src=busybox,dst=/image --mount type=tmpfs,dst=/scratch,tmpfs-size=1048576 \
+        --mount type=devpts,dst=/dev/other --security-opt mask=/home --security-opt proc-opts=hidepid=invisible --ulimit nofile=100:200 --env-file "$T/env" \
+        --group-add 77 --personality LINUX32 --shm-size 3m --sysctl kernel.msgmax=12345 --pids-limit 50 -v "$T/own:/own:U" -v "$T/over:/over:O" -v "$T/over:/noexec:ro,noexec" \
+        --no-hosts --hostname guest --user 1000:1001 --cap-add NET_BIND_SERVICE --workdir /own --oom-score-adj 300 --entrypoint '["sh", "-c"]' busybox '
+            umask; cat /run/secrets/*; test -x /image/bin/busybox && echo image; df -k /scratch | sed -n "s/^tmpfs *\([0-9]*\).*/\1/p"; test -e /dev/other/ptmx && echo devpts
+            ls /home | wc -l; grep -c "^proc /proc .*hidepid=invisible" /proc/mounts; ulimit -n; echo $FROM_FILE; id -G; uname -m; df -k /dev/shm | sed -n "s/^[a-z]* *\([0-9]*\).*/\1/p"
+            cat /proc/sys/kernel/msgmax; echo x >made && stat -c "%u %a" made; grep noexec /proc/mounts | grep -c " /noexec "; cat /over/file; hostname; cat /proc/self/oom_score_adj'
+    is "output" "$out" "0027
+hidden
+image
+1024
+devpts
+0
+1
+100
+a file
+1001 77
+i686
+3072
+12345
+1000 640
+1
+below
+guest
+300"
+    is "owner of what it was given, and the overlay's lower folder" "$(stat -c %u "$T/own/sub") $(ls "$T/over")" '1000 file'
+    ok podman secret rm "sec$NAME"
 }

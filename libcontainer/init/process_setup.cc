@@ -129,6 +129,7 @@ void prepare_seccomp(InitRequest& r) {
 
 void apply_outer_attributes(const InitRequest& r) {
   const spec::Process& p = r.process();
+  raise_hard_limits(p.rlimits);
   if (p.oom_score_adj) apply_oom_score_adj(*p.oom_score_adj);
   if (p.scheduler && !is_lost_by_fork(*p.scheduler)) apply_scheduler(*p.scheduler);
   if (p.io_priority) apply_io_priority(*p.io_priority);

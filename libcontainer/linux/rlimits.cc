@@ -28,6 +28,16 @@ int parse_rlimit(const std::string& name) {
   throw Error(ErrorKind::kInvalid, "unknown rlimit \"" + printable(name, 64) + "\"");
 }
 
+void raise_hard_limits(const std::vector<spec::Rlimit>& limits) {
+  for (const spec::Rlimit& limit : limits) {
+    const auto resource = static_cast<__rlimit_resource>(parse_rlimit(limit.type));
+    rlimit now{};
+    if (getrlimit(resource, &now) != 0 || limit.hard <= now.rlim_max) continue;
+    now.rlim_max = static_cast<rlim_t>(limit.hard);
+    setrlimit(resource, &now);  // else apply_rlimits() says why not
+  }
+}
+
 void apply_rlimits(const std::vector<spec::Rlimit>& limits) {
   for (const spec::Rlimit& limit : limits) {
     int resource = parse_rlimit(limit.type);
