@@ -200,7 +200,7 @@ $(BUILD)/tools/cri: integration/tools/cri/cri.cc integration/tools/cri/cri.proto
 	protoc -Iintegration/tools/cri --cpp_out=$(BUILD)/gen/cri cri.proto
 	$(CXX) -std=c++20 -O1 -Wall -Wextra -Werror $< $(BUILD)/gen/cri/cri.pb.cc $$(pkg-config --libs grpc++_unsecure protobuf) -o $@
 
-.PHONY: check check-plain check-sanitized check-tsan check-unit check-integration check-integration-host check-includes fuzz fuzz-run demo bench
+.PHONY: check check-plain check-sanitized check-tsan check-unit check-integration check-integration-host check-kvm check-includes fuzz fuzz-run demo bench
 # Built on all CPUs, run one after the other.
 JOBS ?= $(shell nproc)
 check: $(if $(SAN),check-sanitized,check-plain) ## unit tests, then integration tests on real QEMU, Docker and Podman (root); SAN=1: see tests/README.md
@@ -240,13 +240,16 @@ check-integration: all $(TOOLS)
 	@tests/run-integration $(BUILD) $(FILES)
 check-integration-host: all $(TOOLS) # the command line's tests in the lane without a VM
 	@HUSK_FLAGS=--vm=none RESULT=integration-host tests/run-integration $(BUILD) $(or $(FILES),cli.bats bad.bats)
+check-kvm: all $(TOOLS) ## the command line's tests with KVM, in a guest for which QEMU emulates SVM (root, 10 minutes): FILES="-f REGEX cli.bats"
+	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest guest-debian
+	@BUILD=$(abspath $(BUILD)) integration/kvm/run $(FILES)
 demo: need-deps ## the main job: real containers through husk, Podman and Docker, each on its own kernel (root)
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(TOOLS)
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
 	BUILD=$(abspath $(BUILD)) integration/demo
-bench: all $(TOOLS) ## figures beside runc's and a bare QEMU boot's (root)
+bench: all $(TOOLS) ## figures beside runc's and a bare QEMU's (root): ROWS="start phases memory pod parallel console network files"
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
-	BUILD=$(abspath $(BUILD)) integration/bench
+	@BUILD=$(abspath $(BUILD)) integration/bench $(ROWS)
 
 # --- style -----------------------------------------------------------------------------------------------------------
 SOURCES = $(shell git ls-files '*.cc' '*.h')
