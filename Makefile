@@ -48,7 +48,7 @@ client_DIRS := agent/client
 guest_DIRS := agent/guest
 server_DIRS := agent/server
 vm_DIRS := vm vm/qemu vm/share vm/net vm/sizing vm/template
-sandbox_DIRS := vm/sandbox
+sandbox_DIRS := vm/sandbox vm/pool
 
 define room_rule
 $(BUILD)/lib/$(1).a: $(call room,$($(1)_DIRS)) $(if $(filter wire,$(1)),$(BUILD)/obj/gen/agent.pb.o $(BUILD)/obj/gen/agent.grpc.pb.o)
@@ -200,7 +200,7 @@ $(BUILD)/tools/cri: integration/tools/cri/cri.cc integration/tools/cri/cri.proto
 	protoc -Iintegration/tools/cri --cpp_out=$(BUILD)/gen/cri cri.proto
 	$(CXX) -std=c++20 -O1 -Wall -Wextra -Werror $< $(BUILD)/gen/cri/cri.pb.cc $$(pkg-config --libs grpc++_unsecure protobuf) -o $@
 
-.PHONY: check check-plain check-sanitized check-tsan check-unit check-integration check-integration-host check-kvm check-includes fuzz fuzz-run demo bench
+.PHONY: check check-plain check-sanitized check-tsan check-unit check-integration check-integration-host check-kvm check-includes fuzz fuzz-run demo bench bench-plot
 # Built on all CPUs, run one after the other.
 JOBS ?= $(shell nproc)
 check: $(if $(SAN),check-sanitized,check-plain) ## unit tests, then integration tests on real QEMU, Docker and Podman (root); SAN=1: see tests/README.md
@@ -247,9 +247,12 @@ demo: need-deps ## the main job: real containers through husk, Podman and Docker
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(TOOLS)
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
 	BUILD=$(abspath $(BUILD)) integration/demo
-bench: all $(TOOLS) ## figures beside runc's and a bare QEMU's (root): ROWS="start phases memory pod parallel console network files"
+bench: all $(TOOLS) ## figures beside runc's and a bare QEMU's (root): ROWS="start phases pool pod parallel memory console network files"
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
 	@BUILD=$(abspath $(BUILD)) integration/bench $(ROWS)
+bench-plot: ## the rows of BUILD/bench.json that have a target, as integration/bench.svg
+	@$(MAKE) --no-print-directory deps DEPS_MORE=gnuplot-nox >/dev/null
+	@integration/bench-plot $(BUILD)/bench.json integration/bench.svg
 
 # --- style -----------------------------------------------------------------------------------------------------------
 SOURCES = $(shell git ls-files '*.cc' '*.h')

@@ -1,5 +1,5 @@
 # memory: what one sleeping container costs the host, and each of FURTHER more. pod: a second container in a running VM. parallel: many
-# starts at once.
+# starts at once. pool: starts from VMs that wait.
 
 FURTHER=20 AT_ONCE=16
 
@@ -42,6 +42,19 @@ section_memory() {
     all=$(pss $(for i in "${ids[@]}"; do pids_of "$i"; done))
     row "each of $FURTHER more" MiB "$(mib $(((all - one) / FURTHER)))" most=60
     end_all "${ids[@]}"
+}
+
+one_taken() {
+    "$HUSK" pool fill 1 || die "the pool is not filled"
+    timed pool.run husk run --bundle "$T/true" "$ID"
+    timed ordinary.run husk run --bundle "$T/true" "$ID"
+}
+section_pool() {
+    in_turns one_taken
+    "$HUSK" pool drain
+    header 'a VM of the pool'
+    row 'run true' ms "$(ms pool.run)"
+    row 'the same from a template' ms "$(ms ordinary.run)"
 }
 
 one_member() {
