@@ -48,7 +48,7 @@ client_DIRS := agent/client
 guest_DIRS := agent/guest
 server_DIRS := agent/server
 vm_DIRS := vm vm/qemu vm/share vm/net vm/sizing vm/template
-sandbox_DIRS := vm/sandbox
+sandbox_DIRS := vm/sandbox vm/pool
 
 define room_rule
 $(BUILD)/lib/$(1).a: $(call room,$($(1)_DIRS)) $(if $(filter wire,$(1)),$(BUILD)/obj/gen/agent.pb.o $(BUILD)/obj/gen/agent.grpc.pb.o)
@@ -200,7 +200,7 @@ $(BUILD)/tools/cri: integration/tools/cri/cri.cc integration/tools/cri/cri.proto
 	protoc -Iintegration/tools/cri --cpp_out=$(BUILD)/gen/cri cri.proto
 	$(CXX) -std=c++20 -O1 -Wall -Wextra -Werror $< $(BUILD)/gen/cri/cri.pb.cc $$(pkg-config --libs grpc++_unsecure protobuf) -o $@
 
-.PHONY: check check-plain check-sanitized check-tsan check-unit check-integration check-integration-host check-includes fuzz fuzz-run demo bench soak
+.PHONY: check check-plain check-sanitized check-tsan check-unit check-integration check-integration-host check-kvm check-includes fuzz fuzz-run demo bench bench-plot soak
 # Built on all CPUs, run one after the other.
 JOBS ?= $(shell nproc)
 check: $(if $(SAN),check-sanitized,check-plain) ## unit tests, then integration tests on real QEMU, Docker and Podman (root); SAN=1: see tests/README.md
@@ -240,13 +240,19 @@ check-integration: all $(TOOLS)
 	@tests/run-integration $(BUILD) $(FILES)
 check-integration-host: all $(TOOLS) # the command line's tests in the lane without a VM
 	@HUSK_FLAGS=--vm=none RESULT=integration-host tests/run-integration $(BUILD) $(or $(FILES),cli.bats stdio.bats bad.bats config.bats paths.bats)
+check-kvm: all $(TOOLS) ## the command line's tests with KVM, in a guest for which QEMU emulates SVM (root, 10 minutes): FILES="-f REGEX cli.bats"
+	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest guest-debian
+	@BUILD=$(abspath $(BUILD)) integration/kvm/run $(FILES)
 demo: need-deps ## the main job: real containers through husk, Podman and Docker, each on its own kernel (root)
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(TOOLS)
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
 	BUILD=$(abspath $(BUILD)) integration/demo
-bench: all $(TOOLS) ## figures beside runc's and a bare QEMU boot's (root)
+bench: all $(TOOLS) ## figures beside runc's and a bare QEMU's (root): ROWS="start phases pool pod parallel memory console network files"
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
-	BUILD=$(abspath $(BUILD)) integration/bench
+	@BUILD=$(abspath $(BUILD)) integration/bench $(ROWS)
+bench-plot: ## the rows of BUILD/bench.json that have a target, as integration/bench.svg
+	@$(MAKE) --no-print-directory deps DEPS_MORE=gnuplot-nox >/dev/null
+	@integration/bench-plot $(BUILD)/bench.json integration/bench.svg
 soak: all ## SOAK=300 `docker run --rm` in a row, 16 at once; what they leave is counted (root)
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest
 	BUILD=$(abspath $(BUILD)) integration/soak

@@ -224,7 +224,7 @@ until_same() { until_ok "the same $1" same "$1" || same "$1"; }
     fi
     local i
     for i in {1..8}; do in_container_ns ip link add "many$i" up type veth peer name "peer$i"; done
-    refused 'all 8 hot-plug ports are in use'
+    refused "all 8 hot-plug ports of the VM are in use"
     for i in {1..8}; do in_container_ns ip link del "many$i"; done
     GLOBAL+=(--log "$T/log")
     running

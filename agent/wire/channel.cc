@@ -8,6 +8,10 @@ namespace husk::wire {
 namespace {
 
 constexpr int kMaxMetadata = 64 << 10;  // a status' details are metadata, and gRPC's default is 8 KiB
+// On the way to a reader of a stream. gRPC's default, 64 KiB, is one chunk: the sender would wait for each to be
+// acknowledged through the other's queues.
+constexpr int kStreamWindow = 1 << 20;
+constexpr int kMaxFrame = 128 << 10;  // a chunk and its wrapping in one, in place of 16 KiB
 constexpr int kMaxThreads = 8192;       // Attach takes two for as long as a process lives
 
 }  // namespace
@@ -21,6 +25,8 @@ std::shared_ptr<grpc::Channel> make_channel(UniqueFd socket) {
   args.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindow);
+  args.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrame);
   args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // pings that a guest on a busy host would only answer late
   args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, INT_MAX);
   args.SetInt(GRPC_ARG_ENABLE_CENSUS, 0);
@@ -37,6 +43,8 @@ void configure(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxRpcMessage);
   builder.SetMaxSendMessageSize(kMaxRpcMessage);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindow);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrame);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, INT_MAX);
   builder.AddChannelArgument(GRPC_ARG_ENABLE_CENSUS, 0);

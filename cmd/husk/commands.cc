@@ -21,6 +21,7 @@ constexpr Command kCommands[] = {
     {"spec", "write a new config.json", spec_command},
     {"features", "print what husk supports as JSON", features},
     {"template", "make, show or remove the VMs that containers start from", template_command},
+    {"pool", "keep VMs ready that a container can take at once", pool_command},
     {"checkpoint", "not supported", checkpoint},
     {"restore", "not supported", restore},
 };

@@ -33,6 +33,7 @@ int events(Context& context, const Args& args);
 int spec_command(Context& context, const Args& args);
 int features(Context& context, const Args& args);
 int template_command(Context& context, const Args& args);
+int pool_command(Context& context, const Args& args);
 int checkpoint(Context& context, const Args& args);
 int restore(Context& context, const Args& args);
 

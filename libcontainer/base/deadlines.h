@@ -18,6 +18,9 @@ inline constexpr seconds kResume{20};          // husk-sandbox: QEMU has read a 
 inline constexpr seconds kUnplug{5};          // husk-sandbox: QEMU has taken out a card that the guest let go
 inline constexpr seconds kSave{20};           // husk: QEMU has written a VM's state
 inline constexpr seconds kTemplateLock{120};  // husk: another one makes the template
+inline constexpr seconds kPoolLock{180};      // husk: another one fills the pool
+inline constexpr seconds kPoolReply{3};       // husk: a waiting VM's answer (it greets its agent meanwhile)
+inline constexpr seconds kPoolRequest{1};     // husk-sandbox, waiting: a connection's request
 inline constexpr seconds kTraceLock{5};       // whoever writes the first line of a --trace file
 inline constexpr seconds kVirtiofsdReady{10};  // husk-sandbox: virtiofsd accepts QEMU
 inline constexpr seconds kGuestBoot{

@@ -13,6 +13,7 @@ Json boot_to_json(const BootRequest& r) {
   return {{"op", "boot"},
           {"folder", r.folder},
           {"id", r.id},
+          {"waits", r.waits},
           {"takes_all", r.takes_all},
           {"machine",
            {{"microvm", m.type == MachineType::kMicrovm},
@@ -41,6 +42,7 @@ BootRequest boot_from_json(const Json& json) {
   const Json& m = json.at("machine");
   r.folder = json.at("folder");
   r.id = json.at("id");
+  r.waits = json.at("waits");
   r.takes_all = json.at("takes_all");
   r.machine.type = m.at("microvm") ? MachineType::kMicrovm : MachineType::kQ35;
   r.machine.accel = m.at("kvm") ? Accel::kKvm : Accel::kTcg;

@@ -21,6 +21,7 @@ inline constexpr int kCreatorFd = 3, kListenerFd = 4;
 struct BootRequest {
   std::string folder;      // where control.sock is
   std::string id;          // the first container
+  bool waits = false;      // in the pool (vm/pool): there is no container yet, and another `boot` brings it
   bool takes_all = false;  // its end is the VM's
   MachineConfig machine;
   std::string template_folder;  // where a saved VM may be; empty: boot

@@ -15,6 +15,7 @@
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/process.h"
 #include "libcontainer/base/trace.h"
+#include "vm/sandbox/pool_wait.h"
 #include "vm/sandbox/sandbox.h"
 
 namespace husk::vm {
@@ -34,12 +35,13 @@ Json answer(Sandbox& sandbox, Message& message) {
 
 class Server {
  public:
-  Server(UniqueFd creator, UniqueFd listener, BootRequest boot)
-      : first_(boot.id),
-        folder_(open_file(boot.folder, O_PATH | O_DIRECTORY)),
+  Server(Sandbox& sandbox, std::string first, UniqueFd folder, UniqueFd creator, UniqueFd signals,
+         UniqueFd listener)
+      : first_(std::move(first)),
+        folder_(std::move(folder)),
         creator_(std::move(creator)),
-        signals_(make_signalfd({SIGTERM, SIGINT, SIGHUP})),
-        sandbox_(std::move(boot)),
+        signals_(std::move(signals)),
+        sandbox_(sandbox),
         listener_(std::move(listener)),
         freed_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
 
@@ -54,7 +56,7 @@ class Server {
 
   const std::string first_;  // container
   UniqueFd folder_, creator_, signals_;
-  Sandbox sandbox_;
+  Sandbox& sandbox_;
   UniqueFd listener_;
   std::atomic<bool> created_{false};
   std::atomic<unsigned> connections_{0};
@@ -175,13 +177,22 @@ int Server::run() {
 
 int serve_sandbox(UniqueFd creator, UniqueFd listener, BootRequest boot) {
   try {
-    Server server(dup_fd(creator.get()), std::move(listener), std::move(boot));
+    UniqueFd folder = open_file(boot.folder, O_PATH | O_DIRECTORY);
+    UniqueFd signals = make_signalfd({SIGTERM, SIGINT, SIGHUP});  // before there are threads
+    Sandbox sandbox(boot);
+    if (boot.waits && !wait_in_pool(sandbox, creator, listener.get(), signals.get(), boot)) {
+      unlinkat(folder.get(), kControlSocket, 0);
+      sandbox.end();
+      _exit(0);
+    }
+    Server server(sandbox, boot.id, std::move(folder), dup_fd(creator.get()), std::move(signals),
+                  std::move(listener));
     // Threads of connections may still be about: no destructor runs under them.
     _exit(server.run());
   } catch (const Error& e) {
     // The VM could not even be started: that is the answer to the creator's request.
     Message message;
-    if (receive_message(creator.get(), message, deadline::kCreateReply))
+    if (boot.waits || receive_message(creator.get(), message, deadline::kCreateReply))
       send_message(creator.get(), error_to_json(e));
     return 1;
   }

@@ -1,5 +1,6 @@
 #include "vm/sandbox/sandbox.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
@@ -7,6 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <sstream>
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/file.h"
@@ -22,8 +25,10 @@ namespace husk::vm {
 constexpr size_t kCreateFds = 6;
 
 Sandbox::Sandbox(BootRequest boot)
-    : boot_(std::move(boot)), wake_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
-  add_container(boot_.id, boot_.takes_all);
+    : boot_(std::move(boot)),
+      folder_(open_file(boot_.folder, O_PATH | O_DIRECTORY)),
+      wake_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
+  if (!boot_.waits) add_container(boot_.id, boot_.takes_all);
   enter_private_mount_namespace();
   std::string folder = path_join(boot_.folder, "share");
   make_dirs(folder, 0755);  // a container's own user namespace has to get through it
@@ -120,6 +125,23 @@ void Sandbox::wait_for_guest() {
                                 [this] { return booted_; }))
     throw Error(ErrorKind::kTimeout, "the VM did not boot in time", ETIMEDOUT);
   if (boot_error_) throw *boot_error_;
+}
+
+void Sandbox::take(const BootRequest& boot) {
+  trace::Span span("hello");
+  agent_->hello("husk", boot.log_level);
+  add_container(boot.id, boot.takes_all);
+}
+
+// virtiofsd is two: one in its own pid namespace, and one that waits for it.
+std::vector<pid_t> Sandbox::pids() {
+  std::lock_guard plug_lock(plug_mutex_);
+  require_share();
+  std::vector<pid_t> pids = {getpid(), machine_->pid(), share_->pid()};
+  const std::string share = std::to_string(share_->pid());
+  std::istringstream children(read_file("/proc/" + share + "/task/" + share + "/children"));
+  for (pid_t pid; children >> pid;) pids.push_back(pid);
+  return pids;
 }
 
 void Sandbox::explain_guest_death(Error& error) {
@@ -704,8 +726,9 @@ void Sandbox::end() noexcept {
   if (connections_) connections_->end();
   std::lock_guard plug_lock(plug_mutex_);
   share_.reset();  // from here on no create gets anywhere
-  rmdir(path_join(boot_.folder, "share").c_str());
-  rmdir(boot_.folder.c_str());
+  unlinkat(folder_.get(), "share", AT_REMOVEDIR);
+  std::error_code error;
+  rmdir(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(folder_.get()), error).c_str());
   spdlog::debug("the VM is gone");
 }
 

@@ -32,6 +32,13 @@ class Sandbox {
   explicit Sandbox(BootRequest boot);
   ~Sandbox();
 
+  // Until the guest has answered and mounted the share. Throws what went wrong.
+  void wait_for_guest();
+  // For one that waited in the pool: from here on it is the VM of this container. A new greeting brings the
+  // guest entropy, and the time. Throws.
+  void take(const BootRequest& boot);
+  std::vector<pid_t> pids();  // our own, QEMU's, virtiofsd's
+
   // One request of the control socket (or of the creator), from any thread. Throws Error.
   Json handle(Message& request);
 
@@ -78,7 +85,6 @@ class Sandbox {
   bool resume_machine();
   std::future<void> plug_share();
   void boot_guest();
-  void wait_for_guest();
   void add_container(const std::string& id, bool takes_all);
   void add_mounts(const Json& body, std::vector<UniqueFd>& fds);
   std::vector<AgentClient::Device> plug_devices(const std::string& id, const Json& wanted,
@@ -113,6 +119,7 @@ class Sandbox {
   void wake();
 
   BootRequest boot_;
+  UniqueFd folder_;  // it may be renamed
   UniqueFd wake_;
   std::unique_ptr<Share> share_;
   std::unique_ptr<Machine> machine_;

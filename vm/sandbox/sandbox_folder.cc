@@ -6,14 +6,28 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstdio>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "vm/sandbox/control.h"
 
 namespace husk::vm {
+namespace {
 
-SandboxFolder claim_sandbox_folder(const std::string& root, const std::string& name, bool join) {
+// False: there is something of that name.
+bool make_or_move(const std::string& path, const std::string& from) {
+  const int result = from.empty()
+                         ? mkdir(path.c_str(), 0700)
+                         : renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
+  if (result != 0 && errno != EEXIST) throw_errno((from.empty() ? "mkdir " : "rename to ") + path);
+  return result == 0;
+}
+
+}  // namespace
+
+SandboxFolder claim_sandbox_folder(const std::string& root, const std::string& name, bool join,
+                                   const std::string& from) {
   const std::string all = path_join(root, ".vm");
   make_dirs(all, 0700);
   // Held for a mkdir and a listen only: whoever finds a folder finds a socket in it.
@@ -23,10 +37,10 @@ SandboxFolder claim_sandbox_folder(const std::string& root, const std::string& n
   for (unsigned i = 0;; ++i) {
     // The name may still be that of a sandbox which is ending, or lives on for others.
     folder.path = path_join(all, i ? name + "." + std::to_string(i) : name);
-    if (mkdir(folder.path.c_str(), 0700) == 0) break;
-    if (errno != EEXIST) throw_errno("mkdir " + folder.path);
+    if (make_or_move(folder.path, from)) break;
     if (join && connect_control(folder.path, folder.control)) return folder;
   }
+  if (!from.empty()) return folder;
   UniqueFd dir = open_file(folder.path, O_PATH | O_DIRECTORY);
   folder.listener = listen_at(dir.get(), kControlSocket, SOCK_SEQPACKET);
   return folder;

@@ -15,8 +15,10 @@ struct SandboxFolder {
 };
 
 // A new folder for a sandbox named after a container; or, with join, that of the living sandbox of this name,
-// a new one where there is none. Of many at once one makes it and the others join. Throws.
-SandboxFolder claim_sandbox_folder(const std::string& root, const std::string& name, bool join);
+// a new one where there is none. Of many at once one makes it and the others join. from: the folder of a
+// sandbox that listens there already, which is moved; then there is no listener. Throws.
+SandboxFolder claim_sandbox_folder(const std::string& root, const std::string& name, bool join,
+                                   const std::string& from = "");
 // When no husk-sandbox lives there any more: what one that was killed has left. Gone already is fine.
 void remove_sandbox_folder(const std::string& path);
 

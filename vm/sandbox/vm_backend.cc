@@ -23,6 +23,7 @@
 #include "libcontainer/linux/systemd_unit.h"
 #include "spec/codec.h"
 #include "vm/net/network.h"
+#include "vm/pool/pool.h"
 #include "vm/sandbox/control.h"
 #include "vm/sandbox/guest_config.h"
 #include "vm/sandbox/placement.h"
@@ -64,6 +65,8 @@ class VmBackend : public Backend {
 
  private:
   std::string template_for(const MachineConfig& machine) const;
+  BootRequest boot_request(const CreateArgs& args, const Size& size) const;
+  PooledVm take_waiting(const CreateArgs& args, const PodRole& role) const;
   // The VM that a new container is in: the connection to its husk-sandbox, which knows of the container from
   // then on.
   struct Seat {
@@ -154,22 +157,27 @@ std::string VmBackend::template_for(const MachineConfig& machine) const {
   }
 }
 
-// husk-sandbox gets everything it needs in its first message, so it parses no options of its own.
-Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size,
-                               SandboxFolder& place, UniqueFd& creator) {
+// All but where it lives.
+BootRequest VmBackend::boot_request(const CreateArgs& args, const Size& size) const {
   BootRequest boot;
-  boot.folder = place.path;
   boot.id = args.container.id;
   boot.takes_all = pod_role(*args.config).is_sandbox;
   boot.machine = machine_for(o_.options, size);
-  boot.template_folder = template_for(boot.machine);
   boot.virtiofsd = o_.options.virtiofsd;
   boot.virtiofs_cache = o_.options.cache;
   boot.trace_path = o_.trace_path;
   boot.log_path = o_.log_path.empty() ? "" : absolute_path(o_.log_path);
   boot.log_format = o_.log_format;
   boot.log_level = o_.debug ? "debug" : o_.options.log_level;
+  return boot;
+}
 
+// husk-sandbox gets everything it needs in its first message, so it parses no options of its own.
+Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size,
+                               SandboxFolder& place, UniqueFd& creator) {
+  BootRequest boot = boot_request(args, size);
+  boot.folder = place.path;
+  boot.template_folder = template_for(boot.machine);
   trace::Span span("spawn husk-sandbox");
   auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
   SpawnOptions spawn_options;
@@ -233,15 +241,26 @@ bool VmBackend::join(const CreateArgs& args, UniqueFd control, bool takes_all, U
 }
 
 // In that order: the VM of a container whose namespace it joins; its pod's; one of its own.
+// A VM of the pool, for who would make one. A member of a pod mostly joins.
+PooledVm VmBackend::take_waiting(const CreateArgs& args, const PodRole& role) const {
+  if (!role.pod.empty() && !role.is_sandbox) return {};
+  trace::Span span("pool");
+  const Pool pool(o_.options.template_folder);
+  return pool.empty() ? PooledVm{}
+                      : pool.take(boot_request(args, vm_size(*args.config, o_.options)), o_.root);
+}
+
 VmBackend::Seat VmBackend::take_seat(const CreateArgs& args, Cgroup& cgroup, Undo& undo) {
   const PodRole role = pod_role(*args.config);
   const std::string named = named_sandbox(*args.config, o_.root);
   cgroup.create();  // before the VM knows of us: it may have to move in
+  PooledVm waiting;
+  if (named.empty()) waiting = take_waiting(args, role);
   for (int i = 0; i < kAttempts; ++i) {
     SandboxFolder place;
     if (named.empty()) {
-      place =
-          claim_sandbox_folder(o_.root, role.pod.empty() ? args.container.id : role.pod, !role.pod.empty());
+      place = claim_sandbox_folder(o_.root, role.pod.empty() ? args.container.id : role.pod,
+                                   !role.pod.empty(), waiting.path);
     } else {
       place.path = named;
       if (!connect_control(named, place.control)) break;
@@ -259,8 +278,13 @@ VmBackend::Seat VmBackend::take_seat(const CreateArgs& args, Cgroup& cgroup, Und
     const Size size = vm_size(*args.config, o_.options);
     apply_host_limits(cgroup, undo.unit, host_resources(*args.config, &size));
     undo.made_vm = true;
-    undo.sandbox = identify(spawn_sandbox(args, cgroup, size, place, seat.connection).pid);
+    undo.sandbox = identify(waiting ? waiting.pids.at(0)
+                                    : spawn_sandbox(args, cgroup, size, place, seat.connection).pid);
     undo.save(args.container.folder);
+    if (waiting) {
+      for (pid_t pid : waiting.pids) cgroup.add(pid);
+      seat.connection = std::move(waiting.connection);
+    }
     return seat;
   }
   throw Error(ErrorKind::kWrongState, "the VM of the containers to join is ending");

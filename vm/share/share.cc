@@ -121,7 +121,6 @@ std::string volume_name(const std::string& source, const ShareKind& kind) {
 }
 
 struct Share::Impl {
-  std::string folder;
   // The folder twice: below our mount, where only we can write, and through it, as the guest sees it:
   // read-only.
   UniqueFd base, top;
@@ -129,10 +128,13 @@ struct Share::Impl {
   UniqueFd socket;
   std::map<std::string, std::set<std::string>> volumes;  // by name: the containers that added it
 
+  // The folder's path by its fd: it may be renamed.
+  std::string mounted() const { return "/proc/self/fd/" + std::to_string(top.get()); }
+
   // dir: FOLDER/CONTAINER. The folder below holds nothing but the empty mount points: nothing of the user's
   // can be deleted here.
   void detach(int dir, const std::string& container, const std::string& name) {
-    std::string path = folder + "/" + container + "/" + name;
+    std::string path = mounted() + "/" + container + "/" + name;
     while (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
     }
     if (unlinkat(dir, name.c_str(), 0) != 0) unlinkat(dir, name.c_str(), AT_REMOVEDIR);
@@ -147,7 +149,7 @@ struct Share::Impl {
     if (!dir) return;
     for (const std::string& name : names_in(dir.get())) detach(dir.get(), container, name);
     if (unlinkat(base.get(), container.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
-      spdlog::warn("removing {}/{}: errno {}", folder, printable(container), errno);
+      spdlog::warn("removing the share of {}: errno {}", printable(container), errno);
   }
 
   void leave_volumes(const std::string& container) {
@@ -184,8 +186,7 @@ struct Share::Impl {
     virtiofsd.reset();
     if (top) {
       for (const std::string& name : names_in(base.get())) remove(name);
-      top.reset();
-      umount2(folder.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+      umount2((mounted() + "/.").c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
     }
   }
 };
@@ -197,7 +198,6 @@ std::unique_ptr<Share> Share::start(const ShareConfig& config) {
     std::unique_ptr<Share> share(new Share);
     share->impl_ = std::make_unique<Impl>();
     Impl& impl = *share->impl_;
-    impl.folder = config.folder;
     impl.base = open_file(config.folder, O_PATH | O_DIRECTORY | O_NOFOLLOW);
 
     // A socket that only we can reach, and nobody after this line: both ends exist, the name does not.

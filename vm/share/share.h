@@ -14,7 +14,7 @@ namespace husk::vm {
 struct ShareConfig {
   std::string virtiofsd;       // path of the C virtiofsd
   std::string cache = "auto";  // auto, always, none
-  std::string folder;          // an empty folder of ours, becomes the share's root
+  std::string folder;          // an empty folder of ours, becomes the share's root; may be renamed later
 };
 
 // Makes this process's mount namespace private to it: unshare, everything rslave (the host's mounts still

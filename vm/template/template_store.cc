@@ -14,6 +14,7 @@
 #include "libcontainer/base/lock.h"
 #include "libcontainer/base/message.h"
 #include "vm/qemu/command_line.h"
+#include "vm/template/identity.h"
 #include "vm/template/ram.h"
 
 namespace husk::vm {
@@ -25,33 +26,17 @@ constexpr const char* kInfo = "info.json";
 constexpr const char* kUnfinished = ".tmp";
 constexpr uint64_t kNewTemplateMib = 64;  // room for one more, before it is made
 
-// A file, and that it is still the same one.
-std::string identity(const std::string& path) {
-  struct stat st {};
-  if (path.empty() || stat(path.c_str(), &st) != 0) return path;
-  return path + " " + std::to_string(st.st_ino) + " " + std::to_string(st.st_size) + " " +
-         std::to_string(st.st_mtim.tv_sec) + "." + std::to_string(st.st_mtim.tv_nsec);
-}
-
 MachineConfig to_be_saved(MachineConfig machine) {
   machine.kernel_params += machine.kernel_params.empty() ? "" : " ";
   machine.kernel_params += kTemplateParameter;
   return machine;
 }
 
-std::string fnv1a(const std::string& text) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
-  char hex[17];
-  snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(hash));
-  return hex;
-}
-
 // What was asked for. Not the TSC's frequency, which is this boot's and may be measured anew each time.
 std::string arguments_hash(const MachineConfig& machine) {
   std::string text;
   for (const std::string& argument : qemu_arguments(to_be_saved(machine), {}, 0)) text += argument + "\n";
-  return fnv1a(text);
+  return text_hash(text);
 }
 
 std::string machine_text(const MachineConfig& m) {
@@ -92,8 +77,8 @@ void wait_ready(Machine& machine, int console) {
 std::string TemplateStore::key(const MachineConfig& machine) {
   std::string text = read_file("/proc/sys/kernel/random/boot_id") + arguments_hash(machine);
   for (const std::string& file : {machine.vmm, machine.kernel, machine.initrd, machine.firmware})
-    text += identity(file) + "\n";
-  return fnv1a(text);
+    text += file_identity(file) + "\n";
+  return text_hash(text);
 }
 
 std::string TemplateStore::path(const std::string& key) const {
@@ -115,7 +100,7 @@ bool TemplateStore::is_whole(const std::string& key) const {
   try {
     Json info = Json::parse(read_file(path_join(folder, kInfo)));
     return data_bytes(path_join(folder, kMemory)) == info.at("memory_bytes").get<uint64_t>() &&
-           fnv1a(read_file(path_join(folder, kState))) == info.at("state_hash").get<std::string>();
+           text_hash(read_file(path_join(folder, kState))) == info.at("state_hash").get<std::string>();
   } catch (const std::exception& e) {
     spdlog::debug("template {}: {}", folder, e.what());
     return false;
@@ -160,7 +145,7 @@ void TemplateStore::build(const MachineConfig& machine, const std::string& folde
   Json info = {{"machine", machine_text(machine)},
                {"arguments_hash", arguments_hash(machine)},
                {"memory_bytes", data_bytes(path_join(folder, kMemory))},
-               {"state_hash", fnv1a(read_file(path_join(folder, kState)))}};
+               {"state_hash", text_hash(read_file(path_join(folder, kState)))}};
   write_file(path_join(folder, kInfo), info.dump(), true);
 }
 
