@@ -40,14 +40,9 @@ class Qemu : public Machine {
     return plug("network card " + mac, [&](const std::string& id, const std::string& bus) {
       Json backend = {{"type", "tap"}, {"id", id}, {"fd", id}, {"vhost", false}};
       const UniqueFd vhost = open_vhost_net();
-      give_fd(id, tap, [&] {
-        if (!vhost) return qmp_.execute("netdev_add", backend);
-        const std::string name = id + "-vhost";
-        backend["vhost"] = true;
-        backend["vhostfd"] = name;
-        give_fd(name, vhost, [&] { qmp_.execute("netdev_add", backend); });
-        return Json();
-      });
+      if (vhost) backend.update({{"vhost", true}, {"vhostfd", id + "-vhost"}});
+      const auto add = [&] { qmp_.execute("netdev_add", backend); };
+      give_fd(id, tap, [&] { vhost ? give_fd(id + "-vhost", vhost, add) : add(); });
       add_card(id, bus, mac, mtu);
     });
   }
