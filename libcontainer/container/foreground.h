@@ -24,29 +24,34 @@ class RawMode {
   termios before_{};
 };
 
-// Copies between husk's own stdin and stdout and the master of a process's pty. Never blocks on the master:
-// who pastes more than the process reads must not stop its output.
+// Copies between husk's own stdin and stdout and the master of a process's pty. Blocks on neither: who pastes
+// more than the process reads must not stop its output, and who reads slowly must not keep signals from it.
 class TerminalRelay {
  public:
   // master: -1 for none (all calls do nothing). Not owned.
   TerminalRelay(int master, int in, int out, int tty);
 
   // What to poll for; -1 and 0 where there is nothing to wait for.
-  int in_fd() const { return pending_.empty() && master_ >= 0 ? in_ : -1; }
-  int master_fd() const { return master_; }
+  int in_fd() const { return typed_.empty() && master_ >= 0 ? in_ : -1; }
+  int master_fd() const { return master_events() ? master_ : -1; }
   short master_events() const;
+  int out_fd() const { return shown_.empty() ? -1 : out_.get(); }
   void on_in();
   void on_master(short revents);
+  void on_out();
   // The size of husk's terminal becomes the pty's.
   void resize();
-  // What is still in the pty after the process's end.
-  void drain();
+  // What is still in the pty after the process's end, however long that takes the reader; or until
+  // `interrupted`, a signalfd, says so.
+  void drain(int interrupted = -1);
 
  private:
-  bool copy_out();  // false: nothing there, or the end
+  bool read_master();  // false: nothing there, or the end
 
-  int master_, in_, out_, tty_;
-  std::string pending_;  // read from in, not yet taken by the master
+  int master_, in_, tty_;
+  UniqueFd out_;
+  std::string typed_;  // read from in, not yet taken by the master
+  std::string shown_;  // read from the master, not yet taken by out
   RawMode raw_;
 };
 

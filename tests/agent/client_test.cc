@@ -125,9 +125,10 @@ TEST_F(ClientTest, AttachIsByteExact) {
   std::vector<Event> ends;
   AttachStream::Output out;
   while (stream->read(out)) {
-    if (out.event == Event::kStdout)
+    if (out.event == Event::kStdout) {
       back += out.data;
-    else
+      stream->stdout_taken(out.data.size());
+    } else
       ends.push_back(out.event);
   }
   writer.join();
@@ -159,6 +160,48 @@ TEST_F(ClientTest, InputThatNobodyTakesDoesNotHoldTheRestUp) {
   EXPECT_EQ(out.event, Event::kExited);
   EXPECT_EQ(out.status.signal, SIGPIPE);
   EXPECT_FALSE(writer.get());
+}
+
+TEST_F(ClientTest, OutputThatIsTakenIsToldOfInLargePieces) {
+  std::promise<size_t> told;
+  fake_.on_attach = [&](grpc::ServerContext&, const agent::ProcessRef&, FakeAgent::AttachServer& stream) {
+    agent::AttachOutput out;
+    agent::AttachInput in;
+    out.set_stdout(std::string(wire::kMaxChunk, 'x'));
+    for (size_t sent = 0; sent < wire::kOutputWindow / 2; sent += wire::kMaxChunk) stream.Write(out);
+    size_t messages = 0, taken = 0;
+    while (taken < wire::kOutputWindow / 2 && stream.Read(&in)) {
+      ++messages;
+      taken += in.stdout_taken();
+    }
+    told.set_value(messages);
+    return FakeAgent::end(stream, 0);
+  };
+  auto stream = client_.attach("c1", "");
+  AttachStream::Output out;
+  for (size_t read = 0; read < wire::kOutputWindow / 2; read += out.data.size()) {
+    ASSERT_TRUE(stream->read(out));
+    for (size_t i = 0; i < out.data.size(); i += 1024) EXPECT_TRUE(stream->stdout_taken(1024));
+  }
+  EXPECT_EQ(told.get_future().get(), 2u);
+}
+
+TEST_F(ClientTest, MoreOutputThanTheWindowIsAnError) {
+  fake_.on_attach = [&](grpc::ServerContext&, const agent::ProcessRef&, FakeAgent::AttachServer& stream) {
+    agent::AttachOutput out;
+    out.set_stderr(std::string(wire::kMaxChunk, 'x'));
+    while (stream.Write(out)) {
+    }
+    return grpc::Status::OK;
+  };
+  auto stream = client_.attach("c1", "");
+  size_t read = 0;
+  AttachStream::Output out;
+  const Error e = error_of([&] {
+    while (stream->read(out)) read += out.data.size();
+  });
+  EXPECT_EQ(e.kind(), ErrorKind::kInvalid);
+  EXPECT_EQ(read, wire::kOutputWindow + wire::kMaxRest);
 }
 
 TEST_F(ClientTest, CancelReturnsABlockedRead) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <functional>
+#include <thread>
 
 #include "libcontainer/base/process.h"
 #include "libcontainer/container/stdio.h"
@@ -119,6 +120,35 @@ TEST(TerminalRelay, MoreInputThanTheProcessReadsDoesNotBlock) {
   }
   EXPECT_EQ(-1, relay.in_fd());  // it stops reading, it doesn't stop
   EXPECT_TRUE(relay.master_events() & POLLOUT);
+}
+
+TEST(TerminalRelay, AReaderThatDoesNotReadDoesNotBlock) {
+  Pty pty = open_pty();
+  auto [stdin_read, stdin_write] = make_pipe();
+  auto [stdout_read, stdout_write] = make_pipe();
+  TerminalRelay relay(pty.master.get(), stdin_read.get(), stdout_write.get(), -1);
+  set_nonblocking(pty.slave.get(), true);
+  const std::string much(1000, 'x');
+  size_t written = 0;
+  for (int i = 0; i < 1000 && relay.out_fd() < 0; ++i) {
+    const ssize_t n = write(pty.slave.get(), much.data(), much.size());
+    written += n > 0 ? static_cast<size_t>(n) : 0;
+    relay.on_master(POLLIN);
+  }
+  EXPECT_GE(relay.out_fd(), 0);  // it waits for the reader
+  EXPECT_EQ(-1, relay.master_fd());
+  pty.slave.reset();
+  stdout_write.reset();
+  std::thread reader([&relay] { relay.drain(); });
+  std::string text;
+  char buf[4096];
+  while (text.size() < written) {
+    const ssize_t n = read(stdout_read.get(), buf, sizeof buf);
+    if (n <= 0) break;
+    text.append(buf, static_cast<size_t>(n));
+  }
+  reader.join();
+  EXPECT_EQ(written, text.size());
 }
 
 TEST(TerminalRelay, TakesOverTheSizeOfHusksOwnTerminal) {

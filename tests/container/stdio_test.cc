@@ -76,6 +76,22 @@ TEST(Stdio, MasterGoesToTheConsoleSocketInTheSizeWanted) {
   EXPECT_EQ(-1, read(master.get(), buf, sizeof buf));  // EIO: the last slave is gone
 }
 
+TEST(Stdio, InTheForegroundTheCallersTerminalsSizeCounts) {
+  const Pty own = open_pty();
+  winsize size{};
+  size.ws_row = 33;
+  size.ws_col = 77;
+  ASSERT_EQ(0, ioctl(own.master.get(), TIOCSWINSZ, &size));
+  const UniqueFd before = dup_fd(0);
+  dup2(own.slave.get(), 0);
+  Stdio stdio({true, "", false, spec::Box{40, 100}});
+  dup2(before.get(), 0);
+  winsize seen{};
+  ASSERT_EQ(0, ioctl(stdio.master(), TIOCGWINSZ, &seen));
+  EXPECT_EQ(33, seen.ws_row);
+  EXPECT_EQ(77, seen.ws_col);
+}
+
 TEST(Stdio, TheForegroundKeepsTheMaster) {
   Stdio stdio({true, "", false, {}});
   EXPECT_GE(stdio.master(), 0);

@@ -10,7 +10,7 @@
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
-#include "vm/sandbox/stream_fd.h"
+#include "libcontainer/base/stream_fd.h"
 
 namespace husk::vm {
 namespace {

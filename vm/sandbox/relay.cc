@@ -12,8 +12,8 @@
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
+#include "libcontainer/base/stream_fd.h"
 #include "vm/sandbox/shim_protocol.h"
-#include "vm/sandbox/stream_fd.h"
 
 namespace husk::vm {
 namespace {

@@ -1,4 +1,4 @@
-#include "vm/sandbox/stream_fd.h"
+#include "libcontainer/base/stream_fd.h"
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
@@ -18,7 +18,7 @@
 #define PIPEFS_MAGIC 0x50495045
 #endif
 
-namespace husk::vm {
+namespace husk {
 
 void unblock(UniqueFd& fd, int mode) {
   struct stat st {};
@@ -58,4 +58,4 @@ bool is_same_output(int a, int b) {
   return syscall(SYS_kcmp, self, self, KCMP_FILE, a, b) == 0;
 }
 
-}  // namespace husk::vm
+}  // namespace husk

@@ -9,7 +9,7 @@
 
 #include "libcontainer/base/fd.h"
 
-namespace husk::vm {
+namespace husk {
 
 // A pipe or terminal becomes an open file of our own, which never blocks. What cannot be opened anew (a
 // socket, a pipe whose other end is gone) stays as it is. mode: O_RDONLY or O_WRONLY.
@@ -25,4 +25,4 @@ bool is_named_fifo(int fd);
 // order.
 bool is_same_output(int a, int b);
 
-}  // namespace husk::vm
+}  // namespace husk
