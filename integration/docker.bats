@@ -379,7 +379,7 @@ nameserver 192.0.2.1
         -p 8098:80 busybox sh -c 'echo "served by $(hostname)" >/www/index.html; exec httpd -f -p 80 -h /www'
     ok docker exec "$NAME" sh -c 'ip -o addr show dev eth0; ip -6 route; cat /sys/class/net/eth0/address; grep -c 192.0.2.2 /etc/hosts'
     like "addresses" "$out" ' 10.214.0.9/24 .* fd14::9/64 .*default via fd14::1 .*02:14:00:00:00:09.1$'
-    until_ok "the server" inside busybox wget -q -O /dev/null 'http://[fd14::9]/'
+    until_ok "the server" inside timeout 2 busybox wget -q -O /dev/null 'http://[fd14::9]/'
     ok docker run --rm --name "${NAME}b" --network "net$NAME" busybox \
         sh -c 'ping -6 -c 1 -w 20 fd14::9 >/dev/null && wget -q -O - http://[fd14::9]/ && wget -q -O - http://10.214.0.9/; ip -o link | grep -c link/ether'
     is "pages from a container, and its cards" "$out" $'served by front\nserved by front\n1'
@@ -409,15 +409,15 @@ nameserver 192.0.2.1
     until_ok "the server" inside socat -u TCP:127.0.0.1:98 STDOUT
     home=$(inside sh -c 'ss -Hltnp sport = :98' | grep -o 'pid=[0-9]*' | tr -d 'pid=')
     ok docker run -d --runtime user --name "$NAME" --network host busybox sleep 1000
-    ok docker exec "$NAME" sh -c "nc 10.99.0.2 99; nc $host 98; nslookup name.test 10.99.0.2 | tail -2; nc name.test 99; ping -c 1 -w 20 10.99.0.2 | grep -c 'bytes from'"
-    like "output" "$out" $'^caller 10.99.0.1\nat home\n.*10.99.0.2.*\ncaller 10.99.0.1\n1$'
+    ok docker exec "$NAME" sh -c "nc 10.99.0.2 99; nc $host 98; nc name.test 99; ping -c 1 -w 20 10.99.0.2 | grep -c 'bytes from'"
+    like "output" "$out" $'^caller 10.99.0.1\nat home\ncaller 10.99.0.1\n1$'
     # Another one of its VM, in the same network.
     ok docker run --rm --runtime user --name "${NAME}b" --network "container:$NAME" busybox nc 10.99.0.2 99
     is "output of the other" "$out" 'caller 10.99.0.1'
     if has_vm; then
         is "the host's interfaces" "$(inside sh -c 'ip -o link | grep -c husk; tc qdisc show | grep -c ingress')" $'0\n0'
-        ok docker run --rm --runtime user --name "${NAME}b" --network host --dns 10.0.2.3 busybox nslookup name.test
-        like "the host's resolver" "$out" '10.0.2.3.*10.99.0.2'
+        ok docker run --rm --runtime user --name "${NAME}b" --network host --dns 10.0.2.3 busybox nc name.test 99
+        is "by the host's resolver" "$out" 'caller 10.99.0.1'
     fi
     ok docker rm -f "$NAME"
     kill "$home"
@@ -426,17 +426,18 @@ nameserver 192.0.2.1
 }
 
 @test "dockerd is killed and started again: containers run on; what they did meanwhile is known; --restart always" {
-    ok docker run -d --name "$NAME" busybox sh -c 'while [ ! -e /go ]; do sleep 0.1; done; echo went on; exit 5'
+    mkdir "$T/v"
+    ok docker run -d --name "$NAME" -v "$T/v:/v" busybox sh -c 'while [ ! -e /v/go ]; do sleep 0.1; done; echo went on; exit 5'
     ok docker run -d --name "${NAME}b" --restart always busybox sh -c 'echo start >>/starts; while :; do sleep 0.1; done'
-    local dockerd shim other id
+    local dockerd shim other
     dockerd=$(cat "$D/pid")
-    shim=$(field "$NAME" .State.Pid) other=$(field "${NAME}b" .State.Pid) id=$(field "$NAME" .Id)
+    shim=$(field "$NAME" .State.Pid) other=$(field "${NAME}b" .State.Pid)
     kill -9 "$dockerd"
     until_ok "dockerd's end" dead "$dockerd"
     rm -f "$D/pid"
     alive "$shim"
     alive "$other"
-    ok inside "$HUSK" ${GLOBAL[@]+"${GLOBAL[@]}"} --root "$D/x/runtime-husk/moby" exec "$id" touch /go
+    touch "$T/v/go"
     until_ok "the container's end" dead "$shim"
     start_dockerd
     is "status and exit code" "$(field "$NAME" .State.Status) $(field "$NAME" .State.ExitCode)" 'exited 5'
