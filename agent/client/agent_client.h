@@ -42,7 +42,8 @@ class AttachStream {
   virtual bool resize(unsigned rows, unsigned columns) = 0;
   virtual bool close_stdout() = 0;
   virtual bool close_stderr() = 0;
-  // So much of what read() gave has been passed on, or thrown away.
+  // So much of what read() gave has been passed on, or thrown away. Not from read()'s thread: a guest that
+  // waits for its output to be read may not read either.
   virtual bool stdout_taken(size_t bytes) = 0;
   virtual bool stderr_taken(size_t bytes) = 0;
   // Makes a blocked read() and write return; safe from any thread.
