@@ -263,6 +263,7 @@ hook() { edit --arg kind "$1" --arg code "$2" --argjson more "${3:-{\}}" '.hooks
         is "arguments" "$(head -1 "$file")" 'zero one two b c'
         is "environment" "$(sed 1d "$file" | grep -vE '^(_|PWD|OLDPWD|SHLVL|PATH)=')" 'A=b c' # those are the shell's own
     done
+    is_husk || return 0 # runc 1.1 leaves the cgroup
     edit 'del(.hooks)'
     hook createRuntime 'sleep 1000' '{"timeout": 1}'
     refused 'createRuntime hook .*(timeout|no end after) '
@@ -671,8 +672,9 @@ with_fds() {
         is "output" "$out" $'1 1\nfrom the socket\nfrom the other'
         FDS=0 try with_fds exec --preserve-fds 2 "$ID" sh -c 'cat <&3; cat <&4; ls /proc/self/fd | tr "\n" " "'
         is "output of exec" "$out" $'from the socket\nfrom the other\n0 1 2 3 4 5 '
+        # runc's exec knows no LISTEN_FDS.
         try with_fds exec --preserve-fds 1 "$ID" sh -c 'echo $LISTEN_FDS; cat <&3; cat <&4'
-        is "output of exec" "$out" $'1\nfrom the socket\nfrom the other'
+        ! is_husk || is "output of exec" "$out" $'1\nfrom the socket\nfrom the other'
     fi
     try husk exec --preserve-fds 1 "$ID" true
     is "an fd that is not open" "$status" 255
