@@ -31,8 +31,10 @@ teardown_file() {
     local left
     left=$(docker ps -aq)
     [[ -z $left ]] || docker rm -f $left >/dev/null
-    kill "$(cat "$D/pid")"
-    until_ok "dockerd to end" test ! -e "$D/pid"
+    if [[ -e $D/pid ]]; then
+        kill "$(cat "$D/pid")"
+        until_ok "dockerd to end" test ! -e "$D/pid"
+    fi
     common_teardown_file
     island_down
 }
@@ -429,12 +431,13 @@ nameserver 192.0.2.1
     mkdir "$T/v"
     ok docker run -d --name "$NAME" -v "$T/v:/v" busybox sh -c 'while [ ! -e /v/go ]; do sleep 0.1; done; echo went on; exit 5'
     ok docker run -d --name "${NAME}b" --restart always busybox sh -c 'echo start >>/starts; while :; do sleep 0.1; done'
-    local dockerd shim other
-    dockerd=$(cat "$D/pid")
+    local dockerd containerd shim other
+    dockerd=$(cat "$D/pid") containerd=$(cat "$D/x/containerd/containerd.pid")
     shim=$(field "$NAME" .State.Pid) other=$(field "${NAME}b" .State.Pid)
     kill -9 "$dockerd"
     until_ok "dockerd's end" dead "$dockerd"
-    rm -f "$D/pid"
+    until_ok "its containerd's end" dead "$containerd"
+    rm -f "$D/pid" "$D/x/containerd/containerd.pid" # a zombie's would be taken for a living one's
     alive "$shim"
     alive "$other"
     touch "$T/v/go"

@@ -321,7 +321,10 @@ on_podman_terminal() {
     until_ok "conmon's end" dead "$conmon"
     alive "$(field "$NAME" .State.Pid)"
     ok podman exec "$NAME" true
+    local id
+    id=$(field "$NAME" .Id)
     ok podman rm -f -t 0 "$NAME"
+    nothing_left "$id"
 }
 
 @test "podman run: options that the table in README says work, all at once" {
