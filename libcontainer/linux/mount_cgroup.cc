@@ -66,6 +66,8 @@ std::vector<Hierarchy> v1_hierarchies(const std::string& rootfs) {
   for (std::string_view line : split(text, '\n')) {
     std::vector<std::string_view> fields = split(line, ' ');  // source, folder, type, options, …
     if (fields.size() < 4 || fields[2] != "cgroup") continue;
+    // The container's own /sys may be a bind of ours, and then has them, too.
+    if (dir_name(fields[1]) != kCgroupRoot) continue;
     std::string folder(fields[1]), controllers;
     if (folder.starts_with(rootfs + "/")) continue;
     for (std::string_view name : split(fields[3], ',')) {
