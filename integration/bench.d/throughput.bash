@@ -73,15 +73,12 @@ sent() {
     shift
     before=$(wc -l <"$T/served")
     "$@" </dev/null >"$T/out" 2>"$T/err" || die "$name: $(tail -1 "$T/err")"
-    until_ok "the rate of $name" served "$before"
+    CONTEXT=$(tail -3 "$T/out" "$T/err" "$T/console" 2>/dev/null) until_ok "the rate of $name" served "$before" || exit 1
     sample "$name" "$(tail -1 "$T/served")"
 }
 bare_network() {
-    # shellcheck disable=SC2329 # bare_run is a function: QEMU itself has to be on the island
-    timeout() { inside /usr/bin/timeout "$@"; }
-    bare_run "ip link set eth0 up; ip address add 10.99.1.2/24 dev eth0; throughput send 10.99.1.1 $SENT" \
+    WHERE=inside bare_run "ip link set eth0 up; ip address add 10.99.1.2/24 dev eth0; throughput send 10.99.1.1 $SENT" \
         -netdev tap,id=net,ifname=tap0,script=no,downscript=no -device virtio-net-pci,netdev=net,romfile=
-    unset -f timeout
 }
 one_network() {
     sent net.bare bare_network
@@ -119,7 +116,7 @@ take_samples() {
 # virtiofsd as vm/share/share.cc starts it.
 bare_files() {
     rm -f "$T/fs"
-    /usr/lib/qemu/virtiofsd --socket-path="$T/fs" -f --thread-pool-size=0 -o "source=$SHM/bare,cache=auto" \
+    in_group /usr/lib/qemu/virtiofsd --socket-path="$T/fs" -f --thread-pool-size=0 -o "source=$SHM/bare,cache=auto" \
         -o sandbox=namespace,xattr,no_writeback,no_posix_lock,no_flock,announce_submounts,log_level=warn </dev/null >"$T/err" 2>&1 &
     local share=$!
     until_ok virtiofsd test -S "$T/fs"

@@ -87,6 +87,9 @@ void send(const char* to, size_t bytes) {
   int fd = check(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
   check(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), to);
   write_bytes(fd, bytes);
+  // A VM that ends with us would take along what is still on the way.
+  shutdown(fd, SHUT_WR);
+  check(read(fd, buffer.data(), 1), "the server's end");
 }
 
 void big_write(const std::string& file, size_t bytes) {
