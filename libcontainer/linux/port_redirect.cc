@@ -34,7 +34,8 @@ std::vector<bpf_insn> program(const PortRedirect& redirect, uint16_t from, uint1
   };
   out.push_back(insn(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0));
   out.push_back(insn(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_netns_cookie));
-  out.push_back(insn(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, 0, 0, static_cast<int>(redirect.netns_cookie)));
+  // A constant of 64 bits takes two instructions (BPF_IMM is 0).
+  out.push_back(insn(BPF_LD | BPF_DW, BPF_REG_1, 0, 0, static_cast<int>(redirect.netns_cookie)));
   out.push_back(insn(0, 0, 0, 0, static_cast<int>(redirect.netns_cookie >> 32)));
   skips.push_back(out.size());
   out.push_back(insn(BPF_JMP | BPF_JNE | BPF_X, BPF_REG_0, BPF_REG_1, 0, 0));
