@@ -59,8 +59,6 @@ void Guest::remove_container(const std::string& id) {
 
 void Guest::mount_share(const std::string& tag, bool plugged_late) {
   guest::mount_share(tag, plugged_late);
-  std::lock_guard lock(mutex_);
-  shares_.insert(tag);
 }
 
 void Guest::configure_network(const std::string& network, const std::vector<Card>& cards) {
@@ -81,12 +79,6 @@ void Guest::shutdown() noexcept {
   };
   for (const auto& container : containers()) attempt([&] { remove_container(container->id()); });
   sync();
-  std::set<std::string> shares;
-  {
-    std::lock_guard lock(mutex_);
-    shares.swap(shares_);
-  }
-  for (const std::string& tag : shares) attempt([&] { unmount_share(tag); });
 }
 
 }  // namespace husk::guest

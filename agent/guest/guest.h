@@ -4,7 +4,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -34,7 +33,7 @@ class Guest {
   // network: as for configure_network.
   Listener listen(const LoopbackPort& port, const std::string& network);
   Connections& connections() { return connections_; }
-  // Kills everything, syncs, unmounts the shares; goes on past what fails, which is logged.
+  // Kills everything and syncs; goes on past what fails, which is logged.
   void shutdown() noexcept;
 
  private:
@@ -42,7 +41,6 @@ class Guest {
   InitProgram& init_program_;
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Container>> containers_;  // null while one is being made
-  std::set<std::string> shares_;                                  // tags
   NamedNamespaces namespaces_;
   Network network_;
   SharedMemories memories_;

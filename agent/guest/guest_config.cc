@@ -49,6 +49,7 @@ std::vector<std::shared_ptr<void>> localize_config(spec::Config& config, const F
   hooks.start_container = std::move(config.hooks.start_container);
   config.hooks = std::move(hooks);
   std::vector<std::shared_ptr<void>> used;
+  if (std::shared_ptr<Volume> root = volumes.get(config.root->path)) used.push_back(std::move(root));
   for (spec::Mount& mount : config.mounts)
     if (mount.source.starts_with(kShm))
       used.push_back(localize_shm(mount, memories));

@@ -10,7 +10,6 @@ namespace husk::guest {
 
 // Mounts the virtiofs tag at /run/husk/share/TAG, rescanning until it is there. Doing it twice is fine.
 void mount_share(const std::string& tag, bool plugged_late);
-void unmount_share(const std::string& tag);
 
 // A tmpfs that several containers have as their /dev/shm. Its end unmounts it; who still has it keeps the
 // files.
@@ -38,7 +37,7 @@ class SharedMemories {
 
 // A volume's mount in our own mount namespace. FUSE mounts what the host has below the share when somebody
 // walks there, in each mount namespace anew, as another file system with locks and pages of its own: here
-// first, so that all containers' binds are of this one.
+// first, so that all containers' binds are of this one, and that it outlives the processes that read there.
 class Volume {
  public:
   explicit Volume(std::string path);

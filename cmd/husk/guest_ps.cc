@@ -17,11 +17,12 @@ namespace {
 
 // As ps(1): the time of day, or the day.
 std::string start_text(int64_t start, time_t now) {
-  const time_t when = static_cast<time_t>(start);
+  constexpr time_t kDay = 24L * 3600;
+  const auto when = static_cast<time_t>(start);
   tm local{};
   localtime_r(&when, &local);
   char buf[32];
-  strftime(buf, sizeof buf, now - when < 24 * 3600 ? "%H:%M" : "%b%d", &local);
+  strftime(buf, sizeof buf, now - when < kDay ? "%H:%M" : "%b%d", &local);
   return buf;
 }
 

@@ -41,7 +41,7 @@ Args parse(UpdateFlags& f, const Args& args) {
       .optional_signed("--pids-limit", f.pids, "number of processes")
       .text("--l3-cache-schema", f.l3_cache, "(not supported)")
       .text("--mem-bw-schema", f.mem_bw, "(not supported)");
-  const Args words = flags.parse(args);
+  Args words = flags.parse(args);
   check_words("update", words, 1, 1);
   if (!f.l3_cache.empty() || !f.mem_bw.empty())
     throw Error(ErrorKind::kUnsupported, "update: Intel RDT cannot be reached from inside a VM");

@@ -12,7 +12,7 @@ namespace husk {
 namespace {
 
 std::string existing_rootfs(const std::string& bundle, const std::string& path) {
-  const std::string rootfs = path[0] == '/' ? clean_path(path) : clean_path(path_join(bundle, path));
+  std::string rootfs = path[0] == '/' ? clean_path(path) : clean_path(path_join(bundle, path));
   struct stat st;
   if (stat(rootfs.c_str(), &st) != 0) {
     if (errno == ENOENT)

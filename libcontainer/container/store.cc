@@ -189,7 +189,8 @@ std::string now_rfc3339() {
 
 // By hand: getpwuid(3) of a static program would load shared libraries.
 std::string user_name(uid_t uid) {
-  const std::string unknown = "#" + std::to_string(uid), wanted = std::to_string(uid);
+  const std::string wanted = std::to_string(uid);
+  std::string unknown = "#" + wanted;
   std::string text;
   try {
     text = read_file("/etc/passwd");

@@ -20,7 +20,7 @@ struct Key {
   ino_t ino;
   time_t seconds;
   long nanoseconds;
-  auto operator<=>(const Key&) const = default;
+  auto operator<=>(const Key&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14's mistake
 };
 
 UniqueFd copy_sealed(int from, off_t size) {
