@@ -95,7 +95,8 @@ std::vector<int> process_fds(const HostStdio& stdio, int shim_socket) {
 
 void refuse_preserved(const std::vector<int>& fds) {
   if (!fds.empty())
-    throw Error(ErrorKind::kUnsupported, "--preserve-fds, LISTEN_FDS: the host's fds cannot be passed into a VM");
+    throw Error(ErrorKind::kUnsupported,
+                "--preserve-fds, LISTEN_FDS: the host's fds cannot be passed into a VM");
 }
 
 // Of what the guest cannot honour.
