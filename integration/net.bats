@@ -75,7 +75,7 @@ links() {
 }
 addresses() { "$@" busybox ip -o addr | sed -nE 's, peer [^ ]*,/32,; / (lo|husk[0-9]+) | inet6 fe80/d; s/^[0-9]+: ([^ ]+) +(inet.*)\\.*/\1 \2/p' | sed 's/ *$//' | sort; }
 routes() { "$@" busybox ip -4 route | sort; "$@" busybox ip -6 route | grep -v '^fe80\|^ff00\|husk' | sort; }
-neighbors() { "$@" busybox ip neigh | grep PERMANENT | sort; }
+neighbors() { "$@" busybox ip neigh | sed -n 's/ used .* PERMANENT$/ PERMANENT/p' | sort; }
 # same WHAT: the container has it as its namespace has.
 same() { is "$1" "$("$1" husk exec "$ID")" "$("$1" in_container_ns)"; }
 

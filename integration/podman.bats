@@ -324,6 +324,8 @@ on_podman_terminal() {
     local id
     id=$(field "$NAME" .Id)
     ok podman rm -f -t 0 "$NAME"
+    # Podman calls no delete then, whatever the runtime is: empty groups stay.
+    tagged_cgroups "$id" | sort -r | while read -r folder; do rmdir "$folder"; done
     nothing_left "$id"
 }
 
