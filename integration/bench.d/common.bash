@@ -57,7 +57,7 @@ row() {
     jq -n --arg section "$SECTION" --arg name "$name" --arg unit "$unit" --arg husk "$husk" --arg bare "$bare" --arg runc "$runc" \
         --arg crun "$crun" --arg most "$most" --arg least "$least" --arg why "$why" --arg share "$share" '
         {$section, $name, $unit, $husk, $bare, $runc, $crun, at_most: $most, at_least: $least, target: $why, of_target: $share}
-        | with_entries(select(.value != "")) | map_values(tonumber? // .)
+        | with_entries(select(.value != "")) | map_values(if test("^[0-9.]+$") then tonumber else . end)
         | if has("of_target") then .reached = .of_target <= 1 else . end' >>"$T/rows"
 }
 header() {
