@@ -178,7 +178,9 @@ load helpers
     like "output" "$out" 'a terminal'
 
     console_receiver 20 70
-    ok husk exec --tty --detach --console-socket "$T/tty.sock" --pid-file "$T/tty.pid" "$ID" sh -c 'stty size; read -r x; echo "got $x"'
+    # It starts at once: the receiver may be later.
+    ok husk exec --tty --detach --console-socket "$T/tty.sock" --pid-file "$T/tty.pid" "$ID" \
+        sh -c 'until [ "$(stty size)" = "20 70" ]; do usleep 10000; done; stty size; read -r x; echo "got $x"'
     until_ok "the terminal's size" grep -qs '20 70' "$T/console"
     echo input >&8
     until_ok "the answer" grep -qs 'got input' "$T/console"
