@@ -142,12 +142,13 @@ void Container::create_process(const std::string& process_id, const spec::Proces
   request.no_new_keyring = no_new_keyring_;
   std::shared_ptr<Process> made;
   try {
-    made = Process::create(
-        reaper_, process_id, streams_of(process, options.one_output), [&](const StdioFds& stdio) {
-          InitProcess made = InitProcess::exec(init_program_, request, stdio);
-          for (const std::string& warning : made.take_warnings()) log_warning(id_ + ": " + warning);
-          return made;
-        });
+    made = Process::create(reaper_, process_id, streams_of(process, options.one_output),
+                           [&](const StdioFds& stdio) {
+                             InitProcess made = InitProcess::exec(init_program_, request, stdio);
+                             for (const std::string& warning : made.take_warnings())
+                               log_warning(id_ + ": " + warning);
+                             return made;
+                           });
   } catch (...) {
     std::lock_guard lock(mutex_);
     processes_.erase(process_id);

@@ -8,11 +8,11 @@ namespace husk::wire {
 namespace {
 
 constexpr int kMaxMetadata = 64 << 10;  // a status' details are metadata, and gRPC's default is 8 KiB
-// On the way to a reader of a stream. gRPC's default, 64 KiB, is one chunk: the sender would wait for each to be
-// acknowledged through the other's queues.
+// On the way to a reader of a stream. gRPC's default, 64 KiB, is one chunk: the sender would wait for each to
+// be acknowledged through the other's queues.
 constexpr int kStreamWindow = 1 << 20;
 constexpr int kMaxFrame = 128 << 10;  // a chunk and its wrapping in one, in place of 16 KiB
-constexpr int kMaxThreads = 8192;       // Attach takes two for as long as a process lives
+constexpr int kMaxThreads = 8192;     // Attach takes two for as long as a process lives
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// swap A B: exchanges two names in one step (renameat2(2)), again and again until it is killed: a container that changes its files while
-// the runtime walks them.
+// swap A B: exchanges two names in one step (renameat2(2)), again and again until it is killed: a container
+// that changes its files while the runtime walks them.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/syscall.h>

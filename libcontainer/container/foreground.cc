@@ -144,8 +144,8 @@ int Foreground::wait(pid_t pid, int master, Watched* watched) {
                        {signals_.get(), POLLIN, 0},
                        {relay.master_fd(), relay.master_events(), 0},
                        {relay.in_fd(), POLLIN, 0},
-                        {relay.out_fd(), POLLOUT, 0},
-                        {watched ? watched->fd() : -1, POLLIN, 0}};
+                       {relay.out_fd(), POLLOUT, 0},
+                       {watched ? watched->fd() : -1, POLLIN, 0}};
     if (poll(polled, std::size(polled), -1) < 0) {
       if (errno == EINTR) continue;
       throw_errno("poll");

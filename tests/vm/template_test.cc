@@ -121,7 +121,8 @@ TEST(SavedCommandLine, HasNoKernelAndItsRamByFd) {
   std::string line;
   for (const std::string& argument : qemu_arguments(machine, fds, 0)) line += argument + " ";
   EXPECT_NE(line.find("-incoming defer"), std::string::npos) << line;
-  EXPECT_NE(line.find("memory-backend-file,mem-path=/proc/self/fd/6,id=ram,share=on"), std::string::npos) << line;
+  EXPECT_NE(line.find("memory-backend-file,mem-path=/proc/self/fd/6,id=ram,share=on"), std::string::npos)
+      << line;
   EXPECT_EQ(line.find("vmlinux"), std::string::npos) << line;
   EXPECT_EQ(line.find("/initrd"), std::string::npos) << line;
 }
