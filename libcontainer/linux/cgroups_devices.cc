@@ -16,6 +16,7 @@
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
+#include "libcontainer/linux/bpf.h"
 #include "libcontainer/linux/cgroups_files.h"
 
 namespace husk {
@@ -151,16 +152,6 @@ DeviceList parse_list(std::string_view text) {
         parse_access(fields[2]);
   }
   return list;
-}
-
-constexpr bpf_insn insn(int code, int dst, int src, int off, int imm) {
-  bpf_insn i{};
-  i.code = static_cast<__u8>(code);
-  i.dst_reg = static_cast<__u8>(dst) & 0xf;
-  i.src_reg = static_cast<__u8>(src) & 0xf;
-  i.off = static_cast<__s16>(off);
-  i.imm = imm;
-  return i;
 }
 
 // Registers: 2 the accesses still to be decided, 3 type, 4 major, 5 minor.

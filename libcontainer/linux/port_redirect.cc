@@ -1,7 +1,6 @@
 #include "libcontainer/linux/port_redirect.h"
 
 #include <arpa/inet.h>
-#include <linux/bpf.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -9,19 +8,10 @@
 #include <cstddef>
 
 #include "libcontainer/base/error.h"
+#include "libcontainer/linux/bpf.h"
 
 namespace husk {
 namespace {
-
-constexpr bpf_insn insn(int code, int dst, int src, int off, int imm) {
-  bpf_insn i{};
-  i.code = static_cast<__u8>(code);
-  i.dst_reg = static_cast<__u8>(dst) & 0xf;
-  i.src_reg = static_cast<__u8>(src) & 0xf;
-  i.off = static_cast<__s16>(off);
-  i.imm = imm;
-  return i;
-}
 
 // Where from == the port in the context, it becomes `to`: if namespace, protocol and address are ours, too.
 std::vector<bpf_insn> program(const PortRedirect& redirect, uint16_t from, uint16_t to) {
