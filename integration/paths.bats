@@ -131,7 +131,8 @@ refused() {
         ok husk exec "$ID" ls /proc/self/fd
         is "open files of exec" "$out" $'0\n1\n2\n3'
     done
-    unlike "what was found" "$(cat "$BUNDLE/rootfs/tmp/found")" "$T|/root|husk"
+    # Its own output is the test's, where no VM is between.
+    unlike "what was found" "$(grep -v " $T/std\(out\|err\)$" "$BUNDLE/rootfs/tmp/found")" "$T|/root|husk"
 }
 
 @test "the runtime's own program cannot be written to (CVE-2019-5736)" {
