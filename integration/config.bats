@@ -51,13 +51,14 @@ mount_tags() { awk -v p="$1" '$5 == p {for (i = 7; $i != "-"; ++i) printf "%s ",
 @test "process: every resource limit" {
     new_bundle
     # In /proc's order.
-    # None above the test's own: a host's root may be without CAP_SYS_RESOURCE.
+    # Address space for a sanitizer's shadow. None above the test's own: a host's root may be without CAP_SYS_RESOURCE.
     local priorities='{"soft": 0, "hard": 0}'
     ! has_vm || priorities='{"soft": 5, "hard": 6}'
     edit --argjson priorities "$priorities" '.process.rlimits = (["CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS",
         "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME"] | to_entries | map({type: "RLIMIT_\(.value)"}
         + if [.value] | inside(["NICE", "RTPRIO"]) then $priorities
           elif [.value] | inside(["NPROC", "NOFILE", "MEMLOCK", "SIGPENDING", "MSGQUEUE"]) then {soft: (500 + .key), hard: (600 + .key)}
+          elif [.value] | inside(["DATA", "AS"]) then {soft: (1125899906842624 + .key), hard: (2251799813685248 + .key)}
           else {soft: (100000000 + .key), hard: (200000000 + .key)} end))'
     shell 'sed 1d /proc/self/limits | grep -o "  [0-9][0-9]* *[0-9][0-9]*" | sed "s/  */ /g; s/^ //"'
     run_it

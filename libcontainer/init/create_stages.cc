@@ -223,7 +223,9 @@ int create_stage1(InitRequest& r) {
           write_id_maps(pid, r.linux_().uid_mappings, r.linux_().gid_mappings);
       },
       [&] { stage2(r); });
-  return 0;
+  // No exit handlers: a sanitizer's would wait for a thread that a pid namespace we have joined hides from
+  // it.
+  _exit(0);
 }
 
 }  // namespace husk
