@@ -42,7 +42,8 @@ bundle() {
 # conmon ARGUMENT...: as CRI-O calls it, with two variables and no others. Sets told: what it answers first.
 conmon() {
     exec 7<>"$T/sync"
-    ok env -i _OCI_SYNCPIPE=3 _OCI_STARTPIPE=4 "$CONMON" -r "$HUSK" --socket-dir-path "$T/attach" --log-level error --runtime-arg "--root=$ROOT" \
+    # In $T, since it writes a file `oom` where it stands.
+    ok env -C "$T" -i _OCI_SYNCPIPE=3 _OCI_STARTPIPE=4 "$CONMON" -r "$HUSK" --socket-dir-path "$T/attach" --log-level error --runtime-arg "--root=$ROOT" \
         "${RUNTIME_ARGS[@]}" "$@" </dev/null 3>"$T/sync" 4<"$T/byte" 7>&-
     told=
     read -r -t "$LIMIT" told <&7 || fail "conmon did not answer" "$CONTEXT"
