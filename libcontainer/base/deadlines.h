@@ -8,6 +8,7 @@ namespace husk::deadline {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+inline constexpr seconds kIdMapper{10};        // husk: newuidmap(1), newgidmap(1)
 inline constexpr seconds kControlConnect{10};  // husk: connect to husk-sandbox's control socket
 inline constexpr seconds kControlReply{60};    // husk: the reply of any request but create
 inline constexpr seconds kCreateReply{180};    // husk: the reply of create (boot and hooks included)
@@ -15,13 +16,13 @@ inline constexpr seconds kShimReady{10};       // husk: husk-shim has set up its
 inline constexpr seconds kQmpGreeting{20};     // husk-sandbox: QEMU's first word
 inline constexpr seconds kQmpReply{20};        // husk-sandbox: the reply of a QMP command
 inline constexpr seconds kResume{20};          // husk-sandbox: QEMU has read a saved VM and runs it
-inline constexpr seconds kUnplug{5};          // husk-sandbox: QEMU has taken out a card that the guest let go
-inline constexpr seconds kSave{20};           // husk: QEMU has written a VM's state
-inline constexpr seconds kTemplateLock{120};  // husk: another one makes the template
-inline constexpr seconds kPoolLock{180};      // husk: another one fills the pool
-inline constexpr seconds kPoolReply{3};       // husk: a waiting VM's answer (it greets its agent meanwhile)
-inline constexpr seconds kPoolRequest{1};     // husk-sandbox, waiting: a connection's request
-inline constexpr seconds kTraceLock{5};       // whoever writes the first line of a --trace file
+inline constexpr seconds kUnplug{5};           // husk-sandbox: QEMU has taken out what the guest let go of
+inline constexpr seconds kSave{20};            // husk: QEMU has written a VM's state
+inline constexpr seconds kTemplateLock{120};   // husk: another one makes the template
+inline constexpr seconds kPoolLock{180};       // husk: another one fills the pool
+inline constexpr seconds kPoolReply{3};        // husk: a waiting VM's answer (it greets its agent meanwhile)
+inline constexpr seconds kPoolRequest{1};      // husk-sandbox, waiting: a connection's request
+inline constexpr seconds kTraceLock{5};        // whoever writes the first line of a --trace file
 inline constexpr seconds kVirtiofsdReady{10};  // husk-sandbox: virtiofsd accepts QEMU
 inline constexpr seconds kGuestBoot{
     90};  // husk-sandbox: from QEMU's start to the agent's hello (TCG on a busy host)

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,9 +9,12 @@
 #include <cstdio>
 #include <sstream>
 
+#include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/process.h"
+#include "libcontainer/container/store.h"
 #include "libcontainer/linux/namespaces.h"
 #include "libcontainer/linux/user.h"
 
@@ -20,20 +22,6 @@ namespace husk::vm {
 namespace {
 
 using Maps = std::vector<spec::IdMapping>;
-
-// The name that /etc/passwd has for uid, or nothing. (getpwuid(3) wants shared libraries.)
-std::string user_name(uid_t uid) {
-  if (!path_exists("/etc/passwd")) return "";
-  std::istringstream lines(read_file("/etc/passwd"));
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream fields(line);
-    std::string name, password, id;
-    if (std::getline(fields, name, ':') && std::getline(fields, password, ':') &&
-        std::getline(fields, id, ':') && id == std::to_string(uid))
-      return name;
-  }
-  return "";
-}
 
 // newuidmap(1), newgidmap(1): the kernel lets who is not root map one id, his own; they map what subuid(5)
 // gives.
@@ -47,10 +35,10 @@ std::vector<std::string> mapper(const char* program, const Maps& maps) {
 
 // Forked before the namespace is made, it runs the program outside of it once `go` ends. A process with one
 // thread.
-pid_t fork_mapper(const std::vector<std::string>& argv, int go, int go_writer) {
+Child fork_mapper(const std::vector<std::string>& argv, int go, int go_writer) {
   const pid_t pid = fork();
   check(pid, "fork");
-  if (pid != 0) return pid;
+  if (pid != 0) return {pid, open_pidfd(pid)};
   close(go_writer);
   char byte;
   while (read(go, &byte, 1) < 0 && errno == EINTR) {
@@ -65,15 +53,12 @@ pid_t fork_mapper(const std::vector<std::string>& argv, int go, int go_writer) {
   _exit(127);
 }
 
-void wait_mapper(pid_t pid, const char* program, const char* file) {
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-    throw Error(ErrorKind::kUnsupported, std::string(program) + " is not installed (package uidmap)");
-  if (status != 0)
-    throw Error(ErrorKind::kUnsupported,
-                std::string(program) + " refused the config's mappings: see " + file);
+void wait_mapper(Child& child, const std::string& program, const char* file) {
+  const ExitStatus end = with_context(program, [&] { return wait_child(child, deadline::kIdMapper); });
+  child.pid = -1;  // reaped
+  if (end.code == 127) throw Error(ErrorKind::kUnsupported, program + " is not installed (package uidmap)");
+  if (end.code != 0 || end.signal != 0)
+    throw Error(ErrorKind::kUnsupported, program + " refused the config's mappings: see " + file);
 }
 
 bool is_own_only(const Maps& maps, uint32_t id) {
@@ -92,14 +77,19 @@ void make_namespace(const Maps& uids, const Maps& gids) {
     return write_id_maps(getpid(), uids, gids);
   }
   auto [go, go_writer] = make_pipe();
-  const pid_t for_uids = fork_mapper(mapper("newuidmap", uids), go.get(), go_writer.get());
-  const pid_t for_gids = fork_mapper(mapper("newgidmap", gids), go.get(), go_writer.get());
-  const bool made = unshare(CLONE_NEWUSER) == 0;
-  const int error = errno;
-  go_writer.reset();
-  wait_mapper(for_uids, "newuidmap", "/etc/subuid");
-  wait_mapper(for_gids, "newgidmap", "/etc/subgid");
-  if (!made) throw_errno("making a user namespace", error);
+  Child for_uids, for_gids;
+  try {
+    for_uids = fork_mapper(mapper("newuidmap", uids), go.get(), go_writer.get());
+    for_gids = fork_mapper(mapper("newgidmap", gids), go.get(), go_writer.get());
+    check(unshare(CLONE_NEWUSER), "making a user namespace");
+    go_writer.reset();
+    wait_mapper(for_uids, "newuidmap", "/etc/subuid");
+    wait_mapper(for_gids, "newgidmap", "/etc/subgid");
+  } catch (...) {
+    kill_and_reap(for_uids);
+    kill_and_reap(for_gids);
+    throw;
+  }
 }
 
 }  // namespace
