@@ -7,6 +7,7 @@
 #include <future>
 
 #include "libcontainer/base/error.h"
+#include "vm/sandbox/resolv_conf.h"
 
 namespace husk::vm {
 namespace {
@@ -14,6 +15,13 @@ namespace {
 // A question for the address of "a.bc".
 const std::string kQuestion("\x12\x34\x01\x00\0\1\0\0\0\0\0\1\1a\2bc\0\0\1\0\1\0\0\x29\x04\xd0\0\0\0\0\0\0",
                             33);
+
+TEST(ResolvConf, NamesItsServersInOrder) {
+  EXPECT_EQ(
+      nameservers(
+          "nameserver ::1\n#nameserver a\n# nameserver b\nsearch c\n nameserver\t192.0.2.1 d\nnameserver\n"),
+      (std::vector<std::string>{"::1", "192.0.2.1"}));
+}
 
 TEST(EmbeddedDns, IsWhatResolvConfNames) {
   EXPECT_TRUE(names_embedded_dns("nameserver 127.0.0.11\n"));

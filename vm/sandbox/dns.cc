@@ -10,12 +10,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <sstream>
 #include <vector>
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "vm/sandbox/host_socket.h"
+#include "vm/sandbox/resolv_conf.h"
 
 namespace husk::vm {
 namespace {
@@ -45,16 +45,10 @@ sockaddr_in embedded_dns() {
 }
 
 bool names_embedded_dns(std::string_view resolv_conf) {
-  std::istringstream lines{std::string(resolv_conf)};
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line);
-    std::string word, address;
+  return std::ranges::any_of(nameservers(resolv_conf), [](const std::string& address) {
     in_addr parsed{};
-    if (words >> word >> address && word == "nameserver" &&
-        inet_pton(AF_INET, address.c_str(), &parsed) == 1 && ntohl(parsed.s_addr) == kEmbeddedDns)
-      return true;
-  }
-  return false;
+    return inet_pton(AF_INET, address.c_str(), &parsed) == 1 && ntohl(parsed.s_addr) == kEmbeddedDns;
+  });
 }
 
 std::string server_failure(std::string_view question) {

@@ -9,7 +9,6 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
-#include <sstream>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
@@ -18,6 +17,7 @@
 #include "vm/net/user_network.h"
 #include "vm/sandbox/host_socket.h"
 #include "vm/sandbox/placement.h"
+#include "vm/sandbox/resolv_conf.h"
 #include "vm/share/share.h"
 
 namespace husk::vm {
@@ -233,9 +233,8 @@ void warn_of_resolver(const spec::Config& host, GuestConfig& guest) {
   if (!in_host_network(host)) return;
   const auto file = std::ranges::find(host.mounts, "/etc/resolv.conf", &spec::Mount::destination);
   if (file == host.mounts.end() || !path_exists(file->source)) return;
-  std::istringstream lines(read_file(file->source));
-  for (std::string word, address; lines >> word;)
-    if (word == "nameserver" && lines >> address && (address.starts_with("127.") || address == "::1"))
+  for (const std::string& address : nameservers(read_file(file->source)))
+    if (address.starts_with("127.") || address == "::1")
       guest.warnings.push_back(
           "/etc/resolv.conf: the nameserver " + printable(address, 64) +
           " is the host's loopback, which the guest does not reach (the host's resolver is " +
