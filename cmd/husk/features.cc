@@ -3,6 +3,7 @@
 #include "cmd/husk/commands.h"
 #include "cmd/husk/json_text.h"
 #include "cmd/husk/version.h"
+#include "libcontainer/linux/mounts.h"
 #include "libcontainer/linux/seccomp.h"
 #include "spec/names.h"
 #include "spec/options.h"
@@ -18,29 +19,6 @@ Json names(const spec::Name (&list)[N]) {
   for (spec::Name name : list) out.push_back(name);
   return out;
 }
-
-// libcontainer/linux/mount_options.cc is what reads them.
-constexpr spec::Name kMountOptions[] = {"async",         "atime",        "bind",
-                                        "defaults",      "dev",          "diratime",
-                                        "dirsync",       "exec",         "idmap",
-                                        "iversion",      "lazytime",     "loud",
-                                        "mand",          "noatime",      "nodev",
-                                        "nodiratime",    "noexec",       "noiversion",
-                                        "nolazytime",    "nomand",       "norelatime",
-                                        "nostrictatime", "nosuid",       "nosymfollow",
-                                        "private",       "ratime",       "rbind",
-                                        "rdev",          "rdiratime",    "relatime",
-                                        "remount",       "rexec",        "ridmap",
-                                        "rnoatime",      "rnodev",       "rnodiratime",
-                                        "rnoexec",       "rnorelatime",  "rnostrictatime",
-                                        "rnosuid",       "rnosymfollow", "ro",
-                                        "rprivate",      "rrelatime",    "rro",
-                                        "rrw",           "rshared",      "rslave",
-                                        "rstrictatime",  "rsuid",        "rsymfollow",
-                                        "runbindable",   "rw",           "shared",
-                                        "silent",        "slave",        "strictatime",
-                                        "suid",          "symfollow",    "sync",
-                                        "tmpcopyup",     "unbindable"};
 
 // Those of the spec's that the library can make filters for.
 Json seccomp_archs() {
@@ -86,7 +64,7 @@ int features(Context&, const Args& args) {
   out["ociVersionMin"] = "1.0.0";
   out["ociVersionMax"] = spec::kOciVersion;
   out["hooks"] = {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"};
-  out["mountOptions"] = names(kMountOptions);
+  out["mountOptions"] = mount_option_names();
   out["linux"] = linux_features();
   out["annotations"] = {{"husk.version", HUSK_VERSION},
                         {"husk.commit", HUSK_COMMIT},

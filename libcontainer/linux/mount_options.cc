@@ -1,5 +1,6 @@
 #include <sys/mount.h>
 
+#include <algorithm>
 #include <string_view>
 
 #include "libcontainer/base/error.h"
@@ -131,6 +132,20 @@ bool parse_recursive(std::string_view name, MountOptions& o) {
 }
 
 }  // namespace
+
+std::vector<std::string> mount_option_names() {
+  std::vector<std::string> names = {"bind", "rbind", "tmpcopyup", "idmap", "ridmap"};
+  for (const Flag& f : kFlags) names.emplace_back(f.name);
+  for (const Atime& a : kAtimes) names.emplace_back(a.name);
+  for (const Propagation& p : kPropagations) names.emplace_back(p.name);
+  MountOptions ignored;
+  for (const std::string& name : std::vector(names))
+    if (std::string recursive = "r" + name;
+        parse_propagation(recursive, ignored) || parse_recursive(recursive, ignored))
+      names.push_back(std::move(recursive));
+  std::ranges::sort(names);
+  return names;
+}
 
 MountOptions parse_mount_options(const spec::Mount& mount) {
   MountOptions o;

@@ -25,6 +25,8 @@ struct MountOptions {
 };
 
 MountOptions parse_mount_options(const spec::Mount& mount);
+// All that it knows itself, sorted.
+std::vector<std::string> mount_option_names();
 
 // What a mount has to know of its container.
 struct MountContext {
