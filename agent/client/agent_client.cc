@@ -129,10 +129,10 @@ void AgentClient::configure_network(const std::string& network, const std::vecto
   impl_->call(&agent::Agent::Stub::ConfigureNetwork, request, "guest: configuring the network");
 }
 
-void AgentClient::unplug_card(const std::string& port) {
-  agent::UnplugCardRequest request;
+void AgentClient::unplug(const std::string& port) {
+  agent::UnplugRequest request;
   request.set_port(port);
-  impl_->call(&agent::Agent::Stub::UnplugCard, request, "guest: letting go of what is in port " + port);
+  impl_->call(&agent::Agent::Stub::Unplug, request, "guest: letting go of what is in port " + port);
 }
 
 std::vector<std::string> AgentClient::create_container(const std::string& id, const spec::Config& config,

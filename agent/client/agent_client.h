@@ -90,7 +90,7 @@ class AgentClient {
   // network: the KEY of the namespace "husk-ns:KEY" (agent.proto).
   void configure_network(const std::string& network, const std::vector<Card>& cards);
   // A card or a disk.
-  void unplug_card(const std::string& port);
+  void unplug(const std::string& port);
 
   // Where a device of the config comes from (agent.proto).
   struct Device {

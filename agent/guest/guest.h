@@ -29,7 +29,7 @@ class Guest {
 
   void mount_share(const std::string& tag, bool plugged_late);
   void configure_network(const std::string& network, const std::vector<Card>& cards);
-  void unplug_card(const std::string& port) { network_.unplug(port); }
+  void unplug(const std::string& port) { network_.unplug(port); }
   // network: as for configure_network.
   Listener listen(const LoopbackPort& port, const std::string& network);
   Connections& connections() { return connections_; }

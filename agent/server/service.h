@@ -15,7 +15,7 @@ class AgentService final : public agent::Agent::Service {
   grpc::Status MountShare(grpc::ServerContext*, const agent::MountShareRequest*, agent::Empty*) override;
   grpc::Status ConfigureNetwork(grpc::ServerContext*, const agent::ConfigureNetworkRequest*,
                                 agent::Empty*) override;
-  grpc::Status UnplugCard(grpc::ServerContext*, const agent::UnplugCardRequest*, agent::Empty*) override;
+  grpc::Status Unplug(grpc::ServerContext*, const agent::UnplugRequest*, agent::Empty*) override;
   grpc::Status ListContainers(grpc::ServerContext*, const agent::Empty*,
                               agent::ListContainersReply*) override;
   grpc::Status TakeTrace(grpc::ServerContext*, const agent::Empty*, agent::TakeTraceReply*) override;

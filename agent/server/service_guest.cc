@@ -87,9 +87,8 @@ grpc::Status AgentService::ConfigureNetwork(grpc::ServerContext*,
   });
 }
 
-grpc::Status AgentService::UnplugCard(grpc::ServerContext*, const agent::UnplugCardRequest* request,
-                                      agent::Empty*) {
-  return at_border([&] { guest_.unplug_card(checked_port(request->port())); });
+grpc::Status AgentService::Unplug(grpc::ServerContext*, const agent::UnplugRequest* request, agent::Empty*) {
+  return at_border([&] { guest_.unplug(checked_port(request->port())); });
 }
 
 grpc::Status AgentService::ListContainers(grpc::ServerContext*, const agent::Empty*,

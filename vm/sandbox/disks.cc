@@ -47,7 +47,7 @@ void Disks::take_out(const Slot& slot) noexcept {
       std::lock_guard lock(plug_mutex_);
       machine_.ask_unplug(slot);
     }
-    agent_.unplug_card(slot.port);
+    agent_.unplug(slot.port);
     std::lock_guard lock(plug_mutex_);
     machine_.finish_unplug(slot, deadline::kUnplug);
   } catch (const std::exception& e) {

@@ -216,7 +216,7 @@ void Networks::take_out(const std::vector<Slot>& slots) noexcept {
   for (const Slot& slot : slots) {
     std::chrono::milliseconds patience = deadline::kUnplug;
     try {
-      agent_.unplug_card(slot.port);
+      agent_.unplug(slot.port);
     } catch (const std::exception& e) {
       spdlog::warn("{}", e.what());
       patience = patience.zero();
