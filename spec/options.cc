@@ -73,14 +73,12 @@ const std::vector<Row>& rows() {
               "Whether containers start from a VM that was booted and saved once."),
       path("template_folder", &O::template_folder, "/run/husk/templates",
            "Where saved VMs are kept; it should be on a tmpfs. Who is not root has them below "
-           "$XDG_RUNTIME_DIR by "
-           "default."),
+           "$XDG_RUNTIME_DIR by default."),
       number("template_cap", &O::template_cap, "1024", 0, 1048576, "MiB",
              "The most that all saved VMs together may occupy; the one used longest ago goes first."),
       choice("host_network", &O::host_network, "refuse", {"refuse", "user"},
-             "What a container in the host's network namespace gets: an error, or (user) a network of QEMU's "
-             "that "
-             "translates its connections to the host's addresses."),
+             "What a container in the host's network namespace gets: an error, or (user) a network of "
+             "QEMU's that translates its connections to the host's addresses."),
       choice("log_level", &O::log_level, "warning", {"trace", "debug", "info", "warning", "error"},
              "The least important messages that are still logged."),
       boolean("hypervisor_sandbox", &O::hypervisor_sandbox, "true",

@@ -180,7 +180,6 @@ spec::Resources guest_resources(spec::Resources wanted) {
     wanted.cpu->cpus.clear();
     wanted.cpu->mems.clear();
   }
-  wanted.block_io.reset();
   return wanted;
 }
 
