@@ -134,6 +134,8 @@ gone() { [[ ! -e /proc/$1/stat ]]; }
     bundle two '.process.terminal = true'
     shell 'tty; while read -r line; do stty size; done'
     container two -t
+    # What is typed is echoed, so not before the first line has come.
+    until_ok "the terminal's name" grep -q '/dev/pts/0' "$T/logs/two"
     # The control file: what, rows, columns.
     echo '1 33 99' >"$T/two/ctl"
     exec 8> >(socat - "UNIX-CONNECT:$T/attach/$ID-two/attach,type=5" >"$T/attached" 3>&- 7>&-)

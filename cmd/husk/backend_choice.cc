@@ -19,19 +19,22 @@ spec::Options load_options(const Globals& globals) {
   return options;
 }
 
-namespace {
-
-std::unique_ptr<Backend> make(const Globals& globals, spec::Options loaded, bool vm) {
-  if (!vm) return host::make_host_backend({path_join(program_dir(), "husk-init")});
+vm::BackendOptions backend_options(const Globals& globals, spec::Options loaded) {
   vm::BackendOptions options;
   options.root = globals.root;
-  options.config_file = globals.config_file.empty() ? spec::kConfigFile : globals.config_file;
   options.options = std::move(loaded);
   options.log_path = globals.log;
   options.log_format = globals.log_format;
   if (!globals.trace.empty()) options.trace_path = absolute_path(globals.trace);
   options.debug = globals.debug;
-  return vm::make_vm_backend(std::move(options));
+  return options;
+}
+
+namespace {
+
+std::unique_ptr<Backend> make(const Globals& globals, spec::Options loaded, bool vm) {
+  if (!vm) return host::make_host_backend({path_join(program_dir(), "husk-init")});
+  return vm::make_vm_backend(backend_options(globals, std::move(loaded)));
 }
 
 }  // namespace

@@ -12,6 +12,10 @@
 #include "libcontainer/container/store.h"
 #include "spec/options.h"
 
+namespace husk::vm {
+struct BackendOptions;
+}
+
 namespace husk::cmd {
 
 struct Globals {
@@ -50,6 +54,7 @@ bool is_in_vm(const ContainerRef& container);
 
 // husk's own options: husk.toml, and the global flags over it.
 spec::Options load_options(const Globals& globals);
+vm::BackendOptions backend_options(const Globals& globals, spec::Options options);
 
 // Throws kInvalid unless there are `min` to `max` words.
 void check_words(const char* command, const Args& words, size_t min, size_t max);

@@ -13,6 +13,7 @@
 #include "cmd/husk/table.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/process.h"
+#include "vm/sandbox/vm_backend.h"
 #include "vm/sizing/sizing.h"
 #include "vm/template/template_store.h"
 
@@ -32,13 +33,7 @@ uint32_t number_of(const std::string& word) {
 
 // From a template where they are used: it is made here, so that the VMs come from it.
 vm::BootRequest boot_request(const Globals& globals, const spec::Options& options, const vm::Size& size) {
-  vm::BootRequest boot;
-  boot.machine = vm::machine_for(options, size);
-  boot.virtiofsd = options.virtiofsd;
-  boot.virtiofs_cache = options.cache;
-  boot.log_path = globals.log.empty() ? "" : absolute_path(globals.log);
-  boot.log_format = globals.log_format;
-  boot.log_level = globals.debug ? "debug" : options.log_level;
+  vm::BootRequest boot = vm::boot_request(backend_options(globals, options), size);
   if (options.use_template &&
       vm::TemplateStore(options.template_folder, options.template_cap).make(boot.machine))
     boot.template_folder = options.template_folder;

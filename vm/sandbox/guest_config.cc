@@ -16,6 +16,7 @@
 #include "libcontainer/linux/namespaces.h"
 #include "vm/net/user_network.h"
 #include "vm/sandbox/host_socket.h"
+#include "vm/sandbox/limits.h"
 #include "vm/sandbox/placement.h"
 #include "vm/sandbox/resolv_conf.h"
 #include "vm/share/share.h"

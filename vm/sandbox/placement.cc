@@ -67,8 +67,6 @@ spec::Resources pod_resources(const spec::Config& config) {
   return pod;
 }
 
-constexpr uint64_t kDefaultCpuPeriod = 100000;  // microseconds, the kernel's
-
 }  // namespace
 
 pid_t pid_of_namespace_path(const std::string& path) {
@@ -164,52 +162,6 @@ UniqueFd open_network_namespace(const spec::Config& config) {
   if (in_host_network(config)) return open_file(kOwnNetwork, O_RDONLY);
   const spec::Namespace* ns = config.linux_->find_namespace(spec::NamespaceType::kNetwork);
   return ns->path.empty() ? UniqueFd() : open_file(ns->path, O_RDONLY);
-}
-
-spec::CpuResources host_cpu(const spec::CpuResources& wanted) {
-  spec::CpuResources host;
-  host.shares = wanted.shares;
-  host.cpus = wanted.cpus;
-  host.mems = wanted.mems;
-  return host;
-}
-
-spec::Resources guest_resources(spec::Resources wanted) {
-  wanted.block_io.reset();
-  if (wanted.cpu) {
-    wanted.cpu->cpus.clear();
-    wanted.cpu->mems.clear();
-  }
-  return wanted;
-}
-
-spec::Resources host_resources(const spec::Config& config, const Size* vm) {
-  spec::Resources host;
-  if (!config.linux_ || !config.linux_->resources) return host;
-  const spec::Resources& wanted = *config.linux_->resources;
-  if (vm && wanted.memory && wanted.memory->limit && *wanted.memory->limit > 0) {
-    host.memory.emplace();
-    host.memory->limit = (static_cast<int64_t>(vm->memory_mib) + kVmmOverheadMib) << 20;
-  }
-  if (wanted.cpu) host.cpu = host_cpu(*wanted.cpu);
-  if (vm) host.block_io = wanted.block_io;
-  return host;
-}
-
-spec::Resources host_resources_at_gate(const spec::Resources& wanted) {
-  spec::Resources host;
-  host.devices = wanted.devices;
-  host.pids_limit = wanted.pids_limit;
-  if (host.pids_limit.value_or(0) > 0) host.pids_limit = std::max(*host.pids_limit, kMinVmmPids);
-  if (!wanted.cpu) return host;
-  spec::CpuResources& cpu = host.cpu.emplace();
-  cpu.quota = wanted.cpu->quota;
-  cpu.period = wanted.cpu->period;
-  cpu.burst = wanted.cpu->burst;
-  cpu.idle = wanted.cpu->idle;
-  const auto period = static_cast<int64_t>(cpu.period.value_or(0) ? *cpu.period : kDefaultCpuPeriod);
-  if (cpu.quota && *cpu.quota > 0) cpu.quota = std::max(*cpu.quota, period * kMinVmmCpuPercent / 100);
-  return host;
 }
 
 }  // namespace husk::vm

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "libcontainer/base/fd.h"
-#include "libcontainer/linux/cgroups.h"
 #include "spec/config.h"
 #include "spec/options.h"
 #include "vm/sizing/sizing.h"
@@ -45,24 +44,5 @@ pid_t pid_of_namespace_path(const std::string& path);
 
 // The network namespace by path or the host's, or nothing when the config wants a new one.
 UniqueFd open_network_namespace(const spec::Config& config);
-
-// What a container's host cgroup gets before anything runs in it: CPU shares, cpuset, and, for the one that
-// makes the VM, the VM's memory and kVmmOverheadMib for QEMU and virtiofsd (where the container has a limit)
-// and block I/O, which is virtiofsd's to do. No vm: a member, whose cgroup holds the VM only when its maker
-// has gone.
-inline constexpr uint32_t kVmmOverheadMib = 192;
-spec::Resources host_resources(const spec::Config& config, const Size* vm);
-// What the maker's cgroup gets once the container stands at its gate, since the container's limits are not
-// there to slow down husk's own work: device rules; CPU quota, period and burst, but at least
-// kMinVmmCpuPercent of a CPU, below which the VM would not answer in time; the pids limit, but at least
-// kMinVmmPids, for QEMU's threads and husk-sandbox's (a process that the container forks is none of the
-// host's, one that is exec'd has its husk-shim and up to three threads for its streams).
-inline constexpr int64_t kMinVmmCpuPercent = 5, kMinVmmPids = 256;
-spec::Resources host_resources_at_gate(const spec::Resources& wanted);
-// CPU shares and cpuset, whose numbers are those of the host's CPUs: what the host's cgroup always takes.
-spec::CpuResources host_cpu(const spec::CpuResources& wanted);
-// What the guest's cgroup takes: everything but the cpuset and block I/O, which name the host's CPUs and
-// disks.
-spec::Resources guest_resources(spec::Resources wanted);
 
 }  // namespace husk::vm

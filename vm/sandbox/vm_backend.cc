@@ -1,39 +1,33 @@
 #include "vm/sandbox/vm_backend.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/process.h"
-#include "libcontainer/base/root.h"
 #include "libcontainer/base/trace.h"
 #include "libcontainer/linux/cgroups.h"
-#include "libcontainer/linux/mounts.h"
-#include "libcontainer/linux/namespaces.h"
 #include "libcontainer/linux/systemd_unit.h"
 #include "spec/codec.h"
 #include "vm/net/network.h"
-#include "vm/pool/pool.h"
 #include "vm/sandbox/control.h"
 #include "vm/sandbox/guest_config.h"
+#include "vm/sandbox/hand_over.h"
+#include "vm/sandbox/limits.h"
 #include "vm/sandbox/placement.h"
 #include "vm/sandbox/sandbox_folder.h"
+#include "vm/sandbox/seat.h"
+#include "vm/sandbox/shim.h"
 #include "vm/sandbox/shim_protocol.h"
 #include "vm/sandbox/undo.h"
 #include "vm/sandbox/user_namespace.h"
-#include "vm/share/share.h"
 #include "vm/sizing/sizing.h"
-#include "vm/template/template_store.h"
 
 namespace husk::vm {
 namespace {
@@ -64,21 +58,6 @@ class VmBackend : public Backend {
   void remove(const ContainerRef& c) override;
 
  private:
-  std::string template_for(const MachineConfig& machine) const;
-  BootRequest boot_request(const CreateArgs& args, const Size& size) const;
-  PooledVm take_waiting(const CreateArgs& args, const PodRole& role) const;
-  // The VM that a new container is in: the connection to its husk-sandbox, which knows of the container from
-  // then on.
-  struct Seat {
-    UniqueFd connection;
-    bool made_vm = false;
-  };
-  Seat take_seat(const CreateArgs& args, Cgroup& cgroup, Undo& undo);
-  bool join(const CreateArgs& args, UniqueFd control, bool takes_all, Undo& undo);
-  Child spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size, SandboxFolder& place,
-                      UniqueFd& creator);
-  Child spawn_shim(const std::string& id, const HostStdio& stdio, const Cgroup& cgroup, int netns,
-                   std::pair<int, int> place, UniqueFd& peer);
   void ask_create(const CreateArgs& args, int connection, pid_t shim, int shim_socket);
   bool leave_sandbox(const ContainerRef& c, const Undo& undo);
   static Json ask(const ContainerRef& c, Json body, std::chrono::milliseconds timeout,
@@ -87,10 +66,7 @@ class VmBackend : public Backend {
   BackendOptions o_;
 };
 
-// Mounts in one message: below what a message may carry, and few open files on either side.
-constexpr size_t kMountsAtOnce = 32;
-static_assert(kMountsAtOnce <= kMaxMessageFds);
-// Asked so often: a sandbox may end, or be left by the last other container, between question and answer.
+// Asked so often: the VM's next container may end between question and answer.
 constexpr int kAttempts = 5;
 
 // The fds of a new process, in the order in which husk-sandbox takes them.
@@ -109,30 +85,6 @@ void log_warnings(const Json& reply) {
   for (const auto& warning : reply.at("warnings")) spdlog::warn("{}", printable(warning.get<std::string>()));
 }
 
-// A controller that the host lacks is none to warn about: the limit holds in the guest.
-void apply_host_limits(Cgroup& cgroup, const std::string& unit, const spec::Resources& limits) {
-  SystemdUnit(unit).apply(cgroup, with_default_devices(limits));
-  spec::Resources both = limits, host;  // host: what the guest has no counterpart of
-  host.block_io = std::exchange(both.block_io, std::nullopt);
-  if (both.cpu) {
-    host.cpu.emplace();
-    host.cpu->cpus = std::exchange(both.cpu->cpus, "");
-    host.cpu->mems = std::exchange(both.cpu->mems, "");
-  }
-  for (const std::string& warning : cgroup.apply(both)) spdlog::debug("{}", warning);
-  for (const std::string& warning : cgroup.apply(host)) spdlog::warn("{}", warning);
-  for (const std::string& warning : cgroup.apply_container_devices(limits.devices))
-    spdlog::debug("{}", warning);
-}
-
-// virtiofsd does it, in the cgroup of the container that made the VM.
-void warn_about_member_io(const std::optional<spec::BlockIoResources>& io) {
-  if (io && (io->weight.value_or(0) || io->leaf_weight.value_or(0) || !io->weight_device.empty() ||
-             !io->throttle_read_bps_device.empty() || !io->throttle_write_bps_device.empty() ||
-             !io->throttle_read_iops_device.empty() || !io->throttle_write_iops_device.empty()))
-    spdlog::warn("blockIO: the container that made the VM has the limits of block I/O, ignored");
-}
-
 std::string sandbox_folder_of(const ContainerRef& c) {
   Undo undo;
   return Undo::load(c.folder, undo) ? undo.sandbox_folder : c.folder;
@@ -142,214 +94,6 @@ Json VmBackend::ask(const ContainerRef& c, Json body, std::chrono::milliseconds 
                     const std::vector<int>& fds) {
   body["id"] = c.id;
   return request(sandbox_folder_of(c), body, fds, timeout);
-}
-
-// Makes the template if this is the first container that needs it.
-std::string VmBackend::template_for(const MachineConfig& machine) const {
-  if (!o_.options.use_template) return "";
-  trace::Span span("template");
-  try {
-    TemplateStore templates(o_.options.template_folder, o_.options.template_cap);
-    return templates.make(machine) ? o_.options.template_folder : "";
-  } catch (const Error& e) {
-    spdlog::warn("without a template: {}", e.what());
-    return "";
-  }
-}
-
-// All but where it lives.
-BootRequest VmBackend::boot_request(const CreateArgs& args, const Size& size) const {
-  BootRequest boot;
-  boot.id = args.container.id;
-  boot.takes_all = pod_role(*args.config).is_sandbox;
-  boot.machine = machine_for(o_.options, size);
-  boot.virtiofsd = o_.options.virtiofsd;
-  boot.virtiofs_cache = o_.options.cache;
-  boot.trace_path = o_.trace_path;
-  boot.log_path = o_.log_path.empty() ? "" : absolute_path(o_.log_path);
-  boot.log_format = o_.log_format;
-  boot.log_level = o_.debug ? "debug" : o_.options.log_level;
-  return boot;
-}
-
-// husk-sandbox gets everything it needs in its first message, so it parses no options of its own.
-Child VmBackend::spawn_sandbox(const CreateArgs& args, const Cgroup& cgroup, const Size& size,
-                               SandboxFolder& place, UniqueFd& creator) {
-  BootRequest boot = boot_request(args, size);
-  boot.folder = place.path;
-  boot.template_folder = template_for(boot.machine);
-  trace::Span span("spawn husk-sandbox");
-  auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
-  SpawnOptions spawn_options;
-  spawn_options.argv = {path_join(program_dir(), "husk-sandbox"), args.container.id};
-  spawn_options.fds = {{theirs.get(), kCreatorFd}, {place.listener.get(), kListenerFd}};
-  spawn_options.cwd = "/";
-  spawn_options.new_session = true;
-  spawn_options.before_exec = [&cgroup] { const_cast<Cgroup&>(cgroup).add(getpid()); };
-  Child child = spawn(spawn_options);
-  place.listener.reset();
-  creator = std::move(ours);
-  send_message(creator.get(), boot_to_json(boot));
-  return child;
-}
-
-// netns: -1 makes a new one for the shim. place: kShimRootFd or kShimMountsFd, as for SpawnOptions::fds.
-Child VmBackend::spawn_shim(const std::string& id, const HostStdio& stdio, const Cgroup& cgroup, int netns,
-                            std::pair<int, int> place, UniqueFd& peer) {
-  auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
-  SpawnOptions o;
-  o.argv = {path_join(program_dir(), "husk-shim"), id};
-  o.fds = {{theirs.get(), kShimSocketFd}, place};
-  if (stdio.terminal) o.fds.emplace_back(stdio.in, kShimTerminalFd);
-  o.cwd = "/";
-  o.new_session = true;
-  o.before_exec = [&] {
-    const_cast<Cgroup&>(cgroup).add(getpid());
-    if (netns >= 0)
-      check(setns(netns, CLONE_NEWNET), "joining the network namespace");
-    else
-      check(unshare(CLONE_NEWNET), "unshare CLONE_NEWNET");
-    if (stdio.terminal) check(ioctl(stdio.in, TIOCSCTTY, 0), "TIOCSCTTY");
-  };
-  Child child = spawn(o);
-  peer = std::move(ours);
-  return child;
-}
-
-void wait_for_shim(int socket) {
-  ShimMessage ready{};
-  if (!wait_readable(socket, static_cast<int>(std::chrono::milliseconds(deadline::kShimReady).count())))
-    throw Error(ErrorKind::kTimeout, "husk-shim is not ready in time", ETIMEDOUT);
-  if (recv(socket, &ready, sizeof ready, 0) != sizeof ready || ready.type != ShimMessageType::kReady)
-    throw Error(ErrorKind::kInternal, "husk-shim ended before it was ready");
-  if (ready.value) throw_errno("entering the container's root in husk-shim's mount namespace", ready.value);
-}
-
-// False: that sandbox is ending.
-bool VmBackend::join(const CreateArgs& args, UniqueFd control, bool takes_all, Undo& undo) {
-  try {
-    Json reply =
-        converse(control.get(), {{"op", "join"}, {"id", args.container.id}, {"takes_all", takes_all}}, {},
-                 deadline::kControlReply);
-    undo.sandbox = identify(reply.at("pid"));
-    undo.save(args.container.folder);
-    return true;
-  } catch (const Error& e) {
-    if (e.kind() != ErrorKind::kWrongState) throw;
-    return false;
-  }
-}
-
-// In that order: the VM of a container whose namespace it joins; its pod's; one of its own.
-// A VM of the pool, for who would make one. A member of a pod mostly joins.
-PooledVm VmBackend::take_waiting(const CreateArgs& args, const PodRole& role) const {
-  if (!role.pod.empty() && !role.is_sandbox) return {};
-  trace::Span span("pool");
-  const Pool pool(o_.options.template_folder);
-  return pool.empty() ? PooledVm{}
-                      : pool.take(boot_request(args, vm_size(*args.config, o_.options)), o_.root);
-}
-
-VmBackend::Seat VmBackend::take_seat(const CreateArgs& args, Cgroup& cgroup, Undo& undo) {
-  const PodRole role = pod_role(*args.config);
-  const std::string named = named_sandbox(*args.config, o_.root);
-  cgroup.create();  // before the VM knows of us: it may have to move in
-  PooledVm waiting;
-  if (named.empty()) waiting = take_waiting(args, role);
-  for (int i = 0; i < kAttempts; ++i) {
-    SandboxFolder place;
-    if (named.empty()) {
-      place = claim_sandbox_folder(o_.root, role.pod.empty() ? args.container.id : role.pod,
-                                   !role.pod.empty(), waiting.path);
-    } else {
-      place.path = named;
-      if (!connect_control(named, place.control)) break;
-    }
-    undo.sandbox_folder = place.path;
-    undo.save(args.container.folder);
-    if (place.control) {
-      UniqueFd connection = dup_fd(place.control.get());
-      if (!join(args, std::move(place.control), role.is_sandbox, undo)) continue;
-      apply_host_limits(cgroup, undo.unit, host_resources(*args.config, nullptr));
-      if (args.config->linux_->resources) warn_about_member_io(args.config->linux_->resources->block_io);
-      return {std::move(connection), false};
-    }
-    Seat seat{{}, true};
-    const Size size = vm_size(*args.config, o_.options);
-    apply_host_limits(cgroup, undo.unit, host_resources(*args.config, &size));
-    undo.made_vm = true;
-    undo.sandbox = identify(waiting ? waiting.pids.at(0)
-                                    : spawn_sandbox(args, cgroup, size, place, seat.connection).pid);
-    undo.save(args.container.folder);
-    if (waiting) {
-      for (pid_t pid : waiting.pids) cgroup.add(pid);
-      seat.connection = std::move(waiting.connection);
-    }
-    return seat;
-  }
-  throw Error(ErrorKind::kWrongState, "the VM of the containers to join is ending");
-}
-
-Json tell(int connection, const Json& body, const std::vector<int>& fds, std::chrono::milliseconds timeout) {
-  Message reply;
-  if (!exchange(connection, body, fds, reply, timeout))
-    throw Error(ErrorKind::kGuestDied, "husk-sandbox ended while the container was created");
-  throw_if_error(reply.body);
-  return std::move(reply.body);
-}
-
-UniqueFd open_shared(const SharedSource& shared, const std::string& rootfs) {
-  return with_context("sharing " + printable(shared.source), [&] {
-    UniqueFd tree = shared.overlay ? overlay_for_share(shared.source, rootfs, shared.kind)
-                                   : clone_for_share(shared.source, shared.kind);
-    if (!shared.uids.empty())
-      idmap_mount(tree.get(), make_user_namespace(shared.uids, shared.gids).get(), shared.idmap_recursive);
-    return tree;
-  });
-}
-
-// The sources are looked up here, where the engine's mounts are; husk-sandbox's mount namespace may not have
-// them.
-void send_mounts(int connection, const std::string& id, const std::string& rootfs,
-                 const std::vector<SharedSource>& shared) {
-  for (size_t i = 0; i < shared.size(); i += kMountsAtOnce) {
-    Json names = Json::array();
-    std::vector<UniqueFd> trees;
-    std::vector<int> fds;
-    for (size_t k = i; k < std::min(i + kMountsAtOnce, shared.size()); ++k) {
-      names.push_back(shared[k].name);
-      trees.push_back(open_shared(shared[k], rootfs));
-      fds.push_back(trees.back().get());
-    }
-    tell(connection, {{"op", "mounts"}, {"id", id}, {"names", names}}, fds, deadline::kControlReply);
-  }
-}
-
-// What the guest may reach on the host, as fds for the same reason, of mounts that keep nobody from
-// unmounting the engine's.
-void send_connections(int connection, const std::string& id, const GuestConfig& guest) {
-  std::vector<UniqueFd> files;
-  const auto send = [&](const Json& destinations, bool resolv_conf) {
-    std::vector<int> fds;
-    for (const UniqueFd& file : files) fds.push_back(file.get());
-    tell(connection,
-         {{"op", "connections"}, {"id", id}, {"sockets", destinations}, {"resolv_conf", resolv_conf}}, fds,
-         deadline::kControlReply);
-    files.clear();
-  };
-  if (!guest.resolv_conf.empty()) {
-    UniqueFd tree = clone_for_share(guest.resolv_conf, {true, false});
-    files.push_back(open_file(fd_path(tree.get()), O_RDONLY | O_NONBLOCK));
-    send(Json::array(), true);
-  }
-  for (size_t i = 0; i < guest.sockets.size(); i += kMountsAtOnce) {
-    Json destinations = Json::array();
-    for (size_t k = i; k < std::min(i + kMountsAtOnce, guest.sockets.size()); ++k) {
-      destinations.push_back(guest.sockets[k].destination);
-      files.push_back(clone_for_share(guest.sockets[k].source, {}));
-    }
-    send(destinations, false);
-  }
 }
 
 void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, int shim_socket) {
@@ -437,7 +181,7 @@ pid_t VmBackend::create(const CreateArgs& wanted) {
     if (!undo.unit.empty()) start_unit(args, unit, cgroup, undo);
     {
       trace::Span span("sandbox");
-      seat = take_seat(args, cgroup, undo);
+      seat = take_seat(o_, args, cgroup, undo);
     }
     // From here on the VM boots, whatever we wait for.
     trace::Span shim_span("shim");
@@ -555,15 +299,6 @@ std::vector<pid_t> VmBackend::host_pids(const ContainerRef& c) {
   return ask(c, {{"op", "shims"}}, deadline::kControlReply).at("pids").get<std::vector<pid_t>>();
 }
 
-// What bounds the VM as a whole; nothing where its maker had no limit.
-spec::Resources vm_memory_limit(const Cgroup& cgroup) {
-  constexpr uint64_t kUnlimited = 1ULL << 60;  // v1 says a number near 2^63
-  spec::Resources limits;
-  const auto bytes = cgroup.stats().at("memory").at("usage").value("limit", uint64_t{0});
-  if (bytes > 0 && bytes < kUnlimited) limits.memory.emplace().limit = static_cast<int64_t>(bytes);
-  return limits;
-}
-
 // husk-sandbox, QEMU and virtiofsd are in the cgroup of one container. When that goes they move to another's,
 // and their memory limit with them.
 void move_processes(const Cgroup& from, const std::string& heir_folder) {
@@ -624,6 +359,17 @@ void VmBackend::remove(const ContainerRef& c) {
 }
 
 }  // namespace
+
+BootRequest boot_request(const BackendOptions& o, const Size& size) {
+  BootRequest boot;
+  boot.machine = machine_for(o.options, size);
+  boot.virtiofsd = o.options.virtiofsd;
+  boot.virtiofs_cache = o.options.cache;
+  boot.log_path = o.log_path.empty() ? "" : absolute_path(o.log_path);
+  boot.log_format = o.log_format;
+  boot.log_level = o.debug ? "debug" : o.options.log_level;
+  return boot;
+}
 
 std::unique_ptr<Backend> make_vm_backend(BackendOptions options) {
   return std::make_unique<VmBackend>(std::move(options));

@@ -7,17 +7,21 @@
 
 #include "libcontainer/container/backend.h"
 #include "spec/options.h"
+#include "vm/sandbox/control.h"
+#include "vm/sizing/sizing.h"
 
 namespace husk::vm {
 
 struct BackendOptions {
   std::string root;  // ROOT, where the containers' folders are
   spec::Options options;
-  std::string config_file;
   std::string log_path, log_format;
   std::string trace_path;  // absolute, or empty
   bool debug = false;
 };
+
+// For a VM of this size; without folder, container, template and trace.
+BootRequest boot_request(const BackendOptions& options, const Size& size);
 
 std::unique_ptr<Backend> make_vm_backend(BackendOptions options);
 

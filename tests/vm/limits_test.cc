@@ -1,9 +1,7 @@
 // What a container's host cgroup gets of its limits.
-#include "vm/sandbox/placement.h"
+#include "vm/sandbox/limits.h"
 
 #include <gtest/gtest.h>
-
-#include "vm/sandbox/user_namespace.h"
 
 namespace husk::vm {
 namespace {
@@ -39,17 +37,6 @@ TEST(HostResources, AtGate) {
   }
   wanted.devices = {{true, "c", 1, 2, "r"}};
   EXPECT_EQ(host_resources_at_gate(wanted).devices.size(), 1u);
-}
-
-TEST(UserNamespace, SubIdsBehindOnesOwn) {
-  std::vector<spec::IdMapping> maps = {{0, 1000, 1}};
-  append_sub_ids(maps, "root:0:9\nme:100000:65536\nmeme:5:5\n1000:200000:10\nme:x:y\n", "me", 1000);
-  ASSERT_EQ(maps.size(), 3u);
-  EXPECT_EQ(maps[1].container_id, 1u);
-  EXPECT_EQ(maps[1].host_id, 100000u);
-  EXPECT_EQ(maps[1].size, 65536u);
-  EXPECT_EQ(maps[2].container_id, 65537u);
-  EXPECT_EQ(maps[2].host_id, 200000u);
 }
 
 TEST(HostResources, BlockIoIsTheHosts) {
