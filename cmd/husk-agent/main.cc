@@ -69,13 +69,13 @@ struct Agent {
         std::move(device), [] { husk::guest::power_off(nullptr); }, std::move(wait_for_host)));
   }
 
-  void prepare_init() {
+  void prepare_init(size_t count = 1) {
     husk::guest::Reaper::Hold hold(reaper);
-    init_program.prepare();
+    init_program.prepare(count);
   }
 
-  // The next container or exec finds a husk-init that waits. Made after each start, when nobody has anything
-  // better to do.
+  // The next container or exec finds a husk-init that waits. Made after a start that has taken the last one,
+  // when nobody has anything better to do.
   [[noreturn]] void keep_init_prepared() {
     setpriority(PRIO_PROCESS, 0, 19);  // this thread's
     for (;;) {
@@ -113,7 +113,8 @@ int main(int argc, char** argv) {
     static Agent agent(kInitInGuest, false);  // boot() has made the root read-only
     agent.serve(std::move(port), husk::guest::wait_for_host);
     if (husk::guest::is_template()) agent.server.rehearse();
-    agent.prepare_init();
+    // In a template the second one is there, too: a short container ends before anybody makes the next.
+    agent.prepare_init(husk::guest::is_template() ? 2 : 1);
     husk::guest::prepare();
     husk::guest::announce_template();
     agent.keep_init_prepared();

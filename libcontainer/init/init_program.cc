@@ -28,8 +28,10 @@ InitProgram::Waiting InitProgram::spawn_waiting(const std::vector<int>& preserve
 InitProgram::Waiting InitProgram::take(const std::vector<int>& preserve_fds) {
   if (preserve_fds.empty()) {
     std::lock_guard lock(mutex_);
-    Waiting spare = std::exchange(spare_, Waiting());
-    if (spare.child.pid > 0 && !wait_pidfd(spare.child.pidfd.get(), std::chrono::milliseconds(0))) {
+    while (!spares_.empty()) {
+      Waiting spare = std::move(spares_.back());
+      spares_.pop_back();
+      if (wait_pidfd(spare.child.pidfd.get(), std::chrono::milliseconds(0))) continue;
       setpriority(PRIO_PROCESS, static_cast<id_t>(spare.child.pid), 0);  // whoever prepared it had time
       return spare;
     }
@@ -37,21 +39,24 @@ InitProgram::Waiting InitProgram::take(const std::vector<int>& preserve_fds) {
   return spawn_waiting(preserve_fds, true);
 }
 
-void InitProgram::prepare() {
-  {
+void InitProgram::prepare(size_t count) {
+  for (;;) {
+    {
+      std::lock_guard lock(mutex_);
+      if (spares_.size() >= count) return;
+    }
+    Waiting made = spawn_waiting({}, false);
+    Message waiting;
+    if (!receive_message(made.control.get(), waiting, deadline::kInitReady))
+      throw Error(ErrorKind::kInternal, "husk-init ended before it had work");
     std::lock_guard lock(mutex_);
-    if (spare_.child.pid > 0) return;
+    spares_.push_back(std::move(made));
   }
-  Waiting made = spawn_waiting({}, false);
-  Message waiting;
-  if (!receive_message(made.control.get(), waiting, deadline::kInitReady))
-    throw Error(ErrorKind::kInternal, "husk-init ended before it had work");
-  std::lock_guard lock(mutex_);
-  spare_ = std::move(made);
 }
 
 void InitProgram::make_spare() {
   std::lock_guard lock(mutex_);
+  if (!spares_.empty()) return;
   spare_wanted_ = true;
   asked_.notify_all();
 }

@@ -23,14 +23,14 @@ class InitProgram {
     Child child;
     UniqueFd control;
   };
-  // The spare one, if it is there and no fds are to be preserved (they become 4, 5, … in it); else a new one,
+  // A spare one, if there is one and no fds are to be preserved (they become 4, 5, … in it); else a new one,
   // which dies with the calling thread. Throws.
   Waiting take(const std::vector<int>& preserve_fds);
 
-  // Makes a spare one where there is none, which spares the next take() the exec. From a thread that lives as
-  // long as the process: the spare's end follows that thread's.
-  void prepare();
-  // Somebody has time for prepare() now; wait_for_time() returns.
+  // Makes spare ones until there are `count`, each of which spares a take() the exec. From a thread that lives
+  // as long as the process: a spare's end follows that thread's.
+  void prepare(size_t count = 1);
+  // Somebody has time for prepare() now: where no spare is left, wait_for_time() returns.
   void make_spare();
   void wait_for_time();
 
@@ -42,7 +42,7 @@ class InitProgram {
   std::mutex mutex_;
   std::condition_variable asked_;
   bool spare_wanted_ = false;
-  Waiting spare_;
+  std::vector<Waiting> spares_;
 };
 
 }  // namespace husk
