@@ -44,6 +44,11 @@ std::vector<std::string> warnings_of(const Reply& reply) {
   return warnings;
 }
 
+void fill(agent::Window& out, const WindowSize& size) {
+  out.set_rows(size.rows);
+  out.set_columns(size.columns);
+}
+
 // From the guest's clock to the host's. Between sending and receiving lie two moments of the guest's; that
 // both ways took the same time is a guess.
 int64_t clock_offset(int64_t sent_ns, const agent::TakeTraceReply& reply, int64_t received_ns) {
@@ -135,9 +140,10 @@ void AgentClient::unplug(const std::string& port) {
   impl_->call(&agent::Agent::Stub::Unplug, request, "guest: letting go of what is in port " + port);
 }
 
-std::vector<std::string> AgentClient::create_container(const std::string& id, const spec::Config& config,
-                                                       const CreateOptions& options) {
-  agent::CreateContainerRequest request;
+AgentClient::Created AgentClient::create_container(const std::string& id, const spec::Config& config,
+                                                   const CreateOptions& options) {
+  agent::AttachInput first;
+  agent::CreateContainerRequest& request = *first.mutable_create();
   request.set_container_id(id);
   request.set_config_json(dump(spec::encode_config(config)));
   request.set_bundle(options.bundle);
@@ -151,35 +157,31 @@ std::vector<std::string> AgentClient::create_container(const std::string& id, co
     out->set_name(device.name);
     out->set_port(device.port);
   }
-  return warnings_of(impl_->call(&agent::Agent::Stub::CreateContainer, request, "", deadline::kAgentCreate));
+  agent::Attached attached;
+  std::unique_ptr<AttachStream> stream = attach_over_grpc(*impl_->stub, first, attached);
+  return {std::move(stream), warnings_of(attached)};
 }
 
-void AgentClient::create_process(const std::string& id, const std::string& process_id,
-                                 const spec::Process& process, const ProcessOptions& options) {
-  agent::CreateProcessRequest request;
+void AgentClient::start_container(const std::string& id, const std::optional<WindowSize>& size) {
+  agent::StartContainerRequest request;
+  request.set_container_id(id);
+  if (size) fill(*request.mutable_window(), *size);
+  impl_->call(&agent::Agent::Stub::StartContainer, request, "", deadline::kAgentCreate);
+}
+
+std::unique_ptr<AttachStream> AgentClient::exec(const std::string& id, const std::string& process_id,
+                                                const spec::Process& process, const ExecOptions& options) {
+  agent::AttachInput first;
+  agent::ExecRequest& request = *first.mutable_exec();
   request.set_container_id(id);
   request.set_process_id(process_id);
   request.set_process_json(dump(spec::encode_process(process)));
   request.set_cgroup(options.cgroup);
   request.set_ignore_paused(options.ignore_paused);
   request.set_one_output(options.one_output);
-  impl_->call(&agent::Agent::Stub::CreateProcess, request, "", deadline::kAgentCreate);
-}
-
-void AgentClient::start_process(const std::string& id, const std::string& process_id,
-                                const std::optional<WindowSize>& size) {
-  agent::StartProcessRequest request;
-  request.set_container_id(id);
-  request.set_process_id(process_id);
-  if (size) {
-    request.mutable_window()->set_rows(size->rows);
-    request.mutable_window()->set_columns(size->columns);
-  }
-  impl_->call(&agent::Agent::Stub::StartProcess, request, "", deadline::kAgentCreate);
-}
-
-std::unique_ptr<AttachStream> AgentClient::attach(const std::string& id, const std::string& process_id) {
-  return attach_over_grpc(*impl_->stub, id, process_id);
+  if (options.size) fill(*request.mutable_window(), *options.size);
+  agent::Attached attached;
+  return attach_over_grpc(*impl_->stub, first, attached);
 }
 
 void AgentClient::signal_process(const std::string& id, const std::string& process_id, int signal, bool all) {

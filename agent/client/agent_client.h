@@ -103,20 +103,22 @@ class AgentClient {
     std::vector<Device> devices;
     bool all_devices = false;
   };
-  // Returns the guest's warnings: what its kernel cannot honour.
-  std::vector<std::string> create_container(const std::string& id, const spec::Config& config,
-                                            const CreateOptions& options);
-  struct ProcessOptions {
+  struct Created {
+    std::unique_ptr<AttachStream> stream;
+    std::vector<std::string> warnings;  // what the guest's kernel cannot honour
+  };
+  // Up to the gate that start_container() opens.
+  Created create_container(const std::string& id, const spec::Config& config, const CreateOptions& options);
+  // size: the terminal's from the first moment.
+  void start_container(const std::string& id, const std::optional<WindowSize>& size);
+  struct ExecOptions {
     std::string cgroup;  // a path below the container's own, or empty
     bool ignore_paused = false, one_output = false;
+    std::optional<WindowSize> size;
   };
-  void create_process(const std::string& id, const std::string& process_id, const spec::Process& process,
-                      const ProcessOptions& options);
-  // size: the terminal's from the first moment.
-  void start_process(const std::string& id, const std::string& process_id,
-                     const std::optional<WindowSize>& size);
-  // Returns after the guest's "attached".
-  std::unique_ptr<AttachStream> attach(const std::string& id, const std::string& process_id);
+  // One more process in it, which has started when this returns. process_id: a new one, for signal_process().
+  std::unique_ptr<AttachStream> exec(const std::string& id, const std::string& process_id,
+                                     const spec::Process& process, const ExecOptions& options);
   void signal_process(const std::string& id, const std::string& process_id, int signal, bool all);
   void pause(const std::string& id);
   void resume(const std::string& id);

@@ -38,19 +38,19 @@ class OutputWindow {
 
 class GrpcAttachStream : public AttachStream {
  public:
-  GrpcAttachStream(agent::Agent::Stub& stub, const std::string& id, const std::string& process_id)
+  GrpcAttachStream(agent::Agent::Stub& stub, const AttachInput& first, agent::Attached& attached)
       : stream_(stub.Attach(&context_)) {
-    AttachInput first;
-    first.mutable_process()->set_container_id(id);
-    first.mutable_process()->set_process_id(process_id);
     send(first);
     AttachOutput answer;
     bool late = false;
-    const bool ok = read_first(context_, *stream_, answer, late);
-    if (ok && answer.kind_case() == AttachOutput::kAttached) return;
+    const bool ok = read_first(context_, *stream_, answer, late, deadline::kAgentCreate);
+    if (ok && answer.kind_case() == AttachOutput::kAttached) {
+      attached = std::move(*answer.mutable_attached());
+      return;
+    }
     if (ok) context_.TryCancel();  // else the status says why it ended
     end();
-    if (late) throw Error(ErrorKind::kTimeout, "the guest did not attach in time", ETIMEDOUT);
+    if (late) throw Error(ErrorKind::kTimeout, "the guest did not make the process in time", ETIMEDOUT);
     if (ok)
       throw Error(ErrorKind::kInvalid, "the guest's first word on an attached stream is not \"attached\"");
     wire::throw_if_failed(status_, "");
@@ -223,9 +223,9 @@ class GrpcAttachStream : public AttachStream {
 
 }  // namespace
 
-std::unique_ptr<AttachStream> attach_over_grpc(agent::Agent::Stub& stub, const std::string& id,
-                                               const std::string& process_id) {
-  return std::make_unique<GrpcAttachStream>(stub, id, process_id);
+std::unique_ptr<AttachStream> attach_over_grpc(agent::Agent::Stub& stub, const AttachInput& first,
+                                               agent::Attached& attached) {
+  return std::make_unique<GrpcAttachStream>(stub, first, attached);
 }
 
 }  // namespace husk

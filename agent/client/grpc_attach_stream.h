@@ -6,8 +6,8 @@
 
 namespace husk {
 
-// Returns after the guest's "attached", within deadline::kAgentCall.
-std::unique_ptr<AttachStream> attach_over_grpc(agent::Agent::Stub& stub, const std::string& id,
-                                               const std::string& process_id);
+// first: what is to be made. Returns after the guest's "attached", within deadline::kAgentCreate.
+std::unique_ptr<AttachStream> attach_over_grpc(agent::Agent::Stub& stub, const agent::AttachInput& first,
+                                               agent::Attached& attached);
 
 }  // namespace husk

@@ -120,8 +120,8 @@ void Container::check_exec_allowed(bool ignore_paused) const {
   }
 }
 
-void Container::create_process(const std::string& process_id, const spec::Process& process,
-                               const ProcessOptions& options) {
+std::shared_ptr<Process> Container::create_process(const std::string& process_id,
+                                                   const spec::Process& process, const ExecOptions& options) {
   check_exec_allowed(options.ignore_paused);
   {
     std::lock_guard lock(mutex_);
@@ -157,6 +157,21 @@ void Container::create_process(const std::string& process_id, const spec::Proces
   std::lock_guard lock(mutex_);
   processes_[process_id].process = made;
   if (removing_) made->kill();
+  return made;
+}
+
+std::shared_ptr<Process> Container::exec(const std::string& process_id, const spec::Process& process,
+                                         const ExecOptions& options) {
+  std::shared_ptr<Process> made = create_process(process_id, process, options);
+  try {
+    made->start(options.size);
+  } catch (...) {
+    made->kill();
+    collected(process_id);
+    throw;
+  }
+  init_program_.make_spare();
+  return made;
 }
 
 void Container::forget_collected() {
@@ -175,8 +190,8 @@ std::shared_ptr<Process> Container::process(const std::string& process_id) const
   return it->second.process;
 }
 
-void Container::start(const std::string& process_id, const std::optional<WindowSize>& size) {
-  process(process_id)->start(size);
+void Container::start(const std::optional<WindowSize>& size) {
+  init_->start(size);
   init_program_.make_spare();
 }
 

@@ -45,16 +45,18 @@ class Container {
   Status status() const;
   pid_t pid() const { return init_->pid(); }
 
-  struct ProcessOptions {
+  struct ExecOptions {
     std::string cgroup;  // a path below the container's own, or empty
     bool ignore_paused = false, one_output = false;
+    std::optional<WindowSize> size;
   };
-  void create_process(const std::string& process_id, const spec::Process& process,
-                      const ProcessOptions& options);
+  // One more process, started. When that fails nothing is left of it.
+  std::shared_ptr<Process> exec(const std::string& process_id, const spec::Process& process,
+                                const ExecOptions& options);
   // An empty id is init. Throws kNotFound.
   std::shared_ptr<Process> process(const std::string& process_id) const;
-  // Opens the gate of a process, whose terminal, if it has one, gets that size before.
-  void start(const std::string& process_id, const std::optional<WindowSize>& size);
+  // Opens init's gate; its terminal, if it has one, gets that size before.
+  void start(const std::optional<WindowSize>& size);
   void signal(const std::string& process_id, int signal, bool all);
   void pause();
   void resume();
@@ -75,6 +77,8 @@ class Container {
   Container(Reaper& reaper, InitProgram& init_program, ContainerOptions options);
   std::vector<std::string> limit(const spec::Resources& resources);
   void check_exec_allowed(bool ignore_paused) const;
+  std::shared_ptr<Process> create_process(const std::string& process_id, const spec::Process& process,
+                                          const ExecOptions& options);
   void forget_collected();
 
   Reaper& reaper_;

@@ -1,9 +1,11 @@
 // Where an RPC ends: exceptions become a status.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "agent/guest/pci.h"
+#include "agent/guest/process.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/trace.h"
@@ -41,6 +43,13 @@ inline const std::string& checked_id(const std::string& id) {
 // A process's id; empty is the container's init.
 inline const std::string& checked_process_id(const std::string& id) {
   return id.empty() ? id : checked_id(id);
+}
+
+// The size of the terminal in a request, where it has one.
+template <typename Request>
+std::optional<guest::WindowSize> window_of(const Request& request) {
+  if (!request.has_window()) return {};
+  return guest::WindowSize{request.window().rows(), request.window().columns()};
 }
 
 // Where something is plugged into.

@@ -22,8 +22,8 @@ class AgentService final : public agent::Agent::Service {
   grpc::Status Shutdown(grpc::ServerContext*, const agent::Empty*, agent::Empty*) override;
 
   // service_container.cc
-  grpc::Status CreateContainer(grpc::ServerContext*, const agent::CreateContainerRequest*,
-                               agent::CreateContainerReply*) override;
+  grpc::Status StartContainer(grpc::ServerContext*, const agent::StartContainerRequest*,
+                              agent::Empty*) override;
   grpc::Status PauseContainer(grpc::ServerContext*, const agent::ContainerRef*, agent::Empty*) override;
   grpc::Status ResumeContainer(grpc::ServerContext*, const agent::ContainerRef*, agent::Empty*) override;
   grpc::Status UpdateContainer(grpc::ServerContext*, const agent::UpdateContainerRequest*,
@@ -35,9 +35,6 @@ class AgentService final : public agent::Agent::Service {
   grpc::Status RemoveContainer(grpc::ServerContext*, const agent::ContainerRef*, agent::Empty*) override;
 
   // service_process.cc
-  grpc::Status CreateProcess(grpc::ServerContext*, const agent::CreateProcessRequest*,
-                             agent::Empty*) override;
-  grpc::Status StartProcess(grpc::ServerContext*, const agent::StartProcessRequest*, agent::Empty*) override;
   grpc::Status Attach(grpc::ServerContext*,
                       grpc::ServerReaderWriter<agent::AttachOutput, agent::AttachInput>*) override;
   grpc::Status SignalProcess(grpc::ServerContext*, const agent::SignalProcessRequest*,

@@ -5,23 +5,10 @@
 
 namespace husk {
 
-grpc::Status AgentService::CreateContainer(grpc::ServerContext*, const agent::CreateContainerRequest* request,
-                                           agent::CreateContainerReply* reply) {
-  return at_border("CreateContainer", [&] {
-    guest::ContainerOptions options;
-    options.id = checked_id(request->container_id());
-    options.bundle = request->bundle();
-    options.config = spec::decode_config(request->config_json());
-    options.no_pivot = request->no_pivot();
-    options.no_new_keyring = request->no_new_keyring();
-    options.one_output = request->one_output();
-    options.all_devices = request->all_devices();
-    for (const agent::Device& device : request->devices())
-      options.devices.push_back(
-          {device.path(), device.name(), device.port().empty() ? "" : checked_port(device.port())});
-    for (std::string& warning : guest_.create_container(std::move(options)))
-      reply->add_warnings(std::move(warning));
-  });
+grpc::Status AgentService::StartContainer(grpc::ServerContext*, const agent::StartContainerRequest* request,
+                                          agent::Empty*) {
+  return at_border("StartContainer",
+                   [&] { guest_.container(request->container_id())->start(window_of(*request)); });
 }
 
 grpc::Status AgentService::PauseContainer(grpc::ServerContext*, const agent::ContainerRef* request,

@@ -26,8 +26,7 @@ void fill(agent::Exited& out, const guest::Exit& exit) {
 AttachOutput encode(guest::Output output) {
   AttachOutput message;
   switch (output.kind) {
-    case guest::Output::Kind::kAttached:
-      message.mutable_attached();
+    case guest::Output::Kind::kAttached:  // has words of its own
       break;
     case guest::Output::Kind::kStdout:
       message.set_stdout(std::move(output.data));
@@ -99,45 +98,76 @@ void read_input(Stream& stream, guest::StdioSession& session) {
   }
 }
 
+// A process that was made, and what it is a part of.
+struct Made {
+  std::shared_ptr<guest::Container> container;
+  std::shared_ptr<guest::Process> process;
+  AttachOutput attached;  // what is said of it first
+};
+
+Made create(guest::Guest& guest, const agent::CreateContainerRequest& request) {
+  trace::Span span("CreateContainer");
+  guest::ContainerOptions options;
+  options.id = checked_id(request.container_id());
+  options.bundle = request.bundle();
+  options.config = spec::decode_config(request.config_json());
+  options.no_pivot = request.no_pivot();
+  options.no_new_keyring = request.no_new_keyring();
+  options.one_output = request.one_output();
+  options.all_devices = request.all_devices();
+  for (const agent::Device& device : request.devices())
+    options.devices.push_back(
+        {device.path(), device.name(), device.port().empty() ? "" : checked_port(device.port())});
+  Made made;
+  agent::Attached& attached = *made.attached.mutable_attached();
+  for (std::string& warning : guest.create_container(std::move(options)))
+    attached.add_warnings(std::move(warning));
+  made.container = guest.container(request.container_id());
+  made.process = made.container->process("");
+  return made;
+}
+
+Made exec(guest::Guest& guest, const agent::ExecRequest& request) {
+  trace::Span span("exec");
+  Made made;
+  made.attached.mutable_attached();
+  made.container = guest.container(request.container_id());
+  made.process = made.container->exec(
+      checked_id(request.process_id()), spec::decode_process(request.process_json()),
+      {request.cgroup(), request.ignore_paused(), request.one_output(), window_of(request)});
+  return made;
+}
+
+Made make(guest::Guest& guest, const AttachInput& first) {
+  switch (first.kind_case()) {
+    case AttachInput::kCreate:
+      return create(guest, first.create());
+    case AttachInput::kExec:
+      return exec(guest, first.exec());
+    default:
+      throw Error(ErrorKind::kInvalid, "attach: the first message does not say what to make");
+  }
+}
+
 }  // namespace
-
-grpc::Status AgentService::CreateProcess(grpc::ServerContext*, const agent::CreateProcessRequest* request,
-                                         agent::Empty*) {
-  return at_border("CreateProcess", [&] {
-    auto container = guest_.container(request->container_id());
-    container->create_process(checked_id(request->process_id()),
-                              spec::decode_process(request->process_json()),
-                              {request->cgroup(), request->ignore_paused(), request->one_output()});
-  });
-}
-
-grpc::Status AgentService::StartProcess(grpc::ServerContext*, const agent::StartProcessRequest* request,
-                                        agent::Empty*) {
-  return at_border("StartProcess", [&] {
-    std::optional<guest::WindowSize> size;
-    if (request->has_window()) size = {request->window().rows(), request->window().columns()};
-    guest_.container(request->container_id())->start(request->process_id(), size);
-  });
-}
 
 grpc::Status AgentService::Attach(grpc::ServerContext*, Stream* stream) {
   return at_border([&] {
     AttachInput first;
     if (!stream->Read(&first)) return;
-    if (first.kind_case() != AttachInput::kProcess)
-      throw Error(ErrorKind::kInvalid, "attach: the first message does not name a process");
-    auto container = guest_.container(first.process().container_id());
-    auto process = container->process(checked_process_id(first.process().process_id()));
-    guest::StdioSession session(process, kLimits);
+    Made made = make(guest_, first);
+    first.Clear();  // a config may be large, and a process live long
+    guest::StdioSession session(made.process, kLimits);
     std::thread input([&] { read_input(*stream, session); });
     bool told = false;
     session.run(
         [&](guest::Output output) {
+          if (output.kind == guest::Output::Kind::kAttached) return stream->Write(made.attached);
           told |= output.kind == guest::Output::Kind::kExited;
           return stream->Write(encode(std::move(output)));
         },
-        [&](ExitStatus status) { return container->finish(*process, status); });
-    if (told) container->collected(process->id());
+        [&](ExitStatus status) { return made.container->finish(*made.process, status); });
+    if (told) made.container->collected(made.process->id());
     input.join();
   });
 }

@@ -69,10 +69,10 @@ class ClientTest : public ::testing::Test {
 TEST_F(ClientTest, HelloAndCalls) {
   EXPECT_EQ(client_.hello("box", "debug").kernel_release, "6.1.0-fake");
   client_.mount_share("rootfs", false);
-  client_.start_process("c1", "", {});
+  client_.start_container("c1", {});
   client_.signal_process("c1", "p1", SIGTERM, true);
   client_.remove_container("c1");
-  EXPECT_EQ(fake_.calls(), (std::vector<std::string>{"Hello", "MountShare rootfs", "StartProcess c1/",
+  EXPECT_EQ(fake_.calls(), (std::vector<std::string>{"Hello", "MountShare rootfs", "StartContainer c1",
                                                      "SignalProcess c1/p1 15 all", "RemoveContainer c1"}));
 }
 
@@ -83,8 +83,8 @@ TEST_F(ClientTest, AnotherProtocolIsRefused) {
 
 TEST_F(ClientTest, AnErrorOfTheGuestArrivesWhole) {
   // As large as one that quotes a config; more than gRPC's default for metadata.
-  fake_.fail("StartProcess", Error(ErrorKind::kNotFound, std::string(20000, 'x'), ENOENT));
-  Error e = error_of([&] { client_.start_process("c1", "", {}); });
+  fake_.fail("StartContainer", Error(ErrorKind::kNotFound, std::string(20000, 'x'), ENOENT));
+  Error e = error_of([&] { client_.start_container("c1", {}); });
   EXPECT_EQ(e.kind(), ErrorKind::kNotFound);
   EXPECT_EQ(e.errnum(), ENOENT);
   EXPECT_EQ(e.message(), std::string(8192, 'x'));
@@ -93,7 +93,7 @@ TEST_F(ClientTest, AnErrorOfTheGuestArrivesWhole) {
 TEST_F(ClientTest, TheGuestsWarningsAreFewAndShort) {
   fake_.create_warnings.assign(1000, std::string(2000, '\n'));
   fake_.create_warnings[0] = "memory: no such file";
-  const std::vector<std::string> warnings = client_.create_container("c1", {}, {});
+  const std::vector<std::string> warnings = client_.create_container("c1", {}, {}).warnings;
   ASSERT_EQ(warnings.size(), 64u);
   EXPECT_EQ(warnings[0], "memory: no such file");
   EXPECT_LT(warnings[1].size(), 4200u);
@@ -101,7 +101,7 @@ TEST_F(ClientTest, TheGuestsWarningsAreFewAndShort) {
 
 TEST_F(ClientTest, GuestDeath) {
   client_.hello("", "");
-  auto stream = client_.attach("c1", "");
+  auto stream = client_.create_container("c1", {}, {}).stream;
   auto reading = std::async(std::launch::async, [&] {
     AttachStream::Output out;
     return error_of([&] { stream->read(out); }).kind();
@@ -116,7 +116,7 @@ TEST_F(ClientTest, GuestDeath) {
 TEST_F(ClientTest, AttachIsByteExact) {
   std::string data(wire::kMaxRest, '\0');  // as much as may come before any of it is taken
   for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * 2654435761u >> 13);
-  auto stream = client_.attach("c1", "p");
+  auto stream = client_.exec("c1", "p", {}, {});
   std::thread writer([&] {
     EXPECT_TRUE(stream->write_stdin(data));
     EXPECT_TRUE(stream->close_stdin());
@@ -139,7 +139,7 @@ TEST_F(ClientTest, AttachIsByteExact) {
 
 TEST_F(ClientTest, InputThatNobodyTakesDoesNotHoldTheRestUp) {
   std::promise<void> closed;
-  fake_.on_attach = [&](grpc::ServerContext&, const agent::ProcessRef&, FakeAgent::AttachServer& stream) {
+  fake_.on_attach = [&](FakeAgent::AttachServer& stream) {
     agent::AttachInput in;
     while (stream.Read(&in))
       if (in.has_stdout_closed()) {
@@ -148,7 +148,7 @@ TEST_F(ClientTest, InputThatNobodyTakesDoesNotHoldTheRestUp) {
       }
     return FakeAgent::end(stream, 0, SIGPIPE);
   };
-  auto stream = client_.attach("c1", "");
+  auto stream = client_.create_container("c1", {}, {}).stream;
   auto writer =
       std::async(std::launch::async, [&] { return stream->write_stdin(std::string(4 << 20, 'x')); });
   EXPECT_EQ(writer.wait_for(std::chrono::milliseconds(200)), std::future_status::timeout);
@@ -163,7 +163,7 @@ TEST_F(ClientTest, InputThatNobodyTakesDoesNotHoldTheRestUp) {
 
 TEST_F(ClientTest, OutputThatIsTakenIsToldOfInLargePieces) {
   std::promise<size_t> told;
-  fake_.on_attach = [&](grpc::ServerContext&, const agent::ProcessRef&, FakeAgent::AttachServer& stream) {
+  fake_.on_attach = [&](FakeAgent::AttachServer& stream) {
     agent::AttachOutput out;
     agent::AttachInput in;
     out.set_stdout(std::string(wire::kMaxChunk, 'x'));
@@ -176,7 +176,7 @@ TEST_F(ClientTest, OutputThatIsTakenIsToldOfInLargePieces) {
     told.set_value(messages);
     return FakeAgent::end(stream, 0);
   };
-  auto stream = client_.attach("c1", "");
+  auto stream = client_.create_container("c1", {}, {}).stream;
   AttachStream::Output out;
   for (size_t read = 0; read < wire::kOutputWindow / 2; read += out.data.size()) {
     ASSERT_TRUE(stream->read(out));
@@ -186,14 +186,14 @@ TEST_F(ClientTest, OutputThatIsTakenIsToldOfInLargePieces) {
 }
 
 TEST_F(ClientTest, MoreOutputThanTheWindowIsAnError) {
-  fake_.on_attach = [&](grpc::ServerContext&, const agent::ProcessRef&, FakeAgent::AttachServer& stream) {
+  fake_.on_attach = [&](FakeAgent::AttachServer& stream) {
     agent::AttachOutput out;
     out.set_stderr(std::string(wire::kMaxChunk, 'x'));
     while (stream.Write(out)) {
     }
     return grpc::Status::OK;
   };
-  auto stream = client_.attach("c1", "");
+  auto stream = client_.create_container("c1", {}, {}).stream;
   size_t read = 0;
   AttachStream::Output out;
   const Error e = error_of([&] {
@@ -204,7 +204,7 @@ TEST_F(ClientTest, MoreOutputThanTheWindowIsAnError) {
 }
 
 TEST_F(ClientTest, CancelReturnsABlockedRead) {
-  auto stream = client_.attach("c1", "");
+  auto stream = client_.create_container("c1", {}, {}).stream;
   std::thread canceller([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     stream->cancel();
@@ -214,9 +214,9 @@ TEST_F(ClientTest, CancelReturnsABlockedRead) {
   canceller.join();
 }
 
-TEST_F(ClientTest, ARefusedAttachThrows) {
-  fake_.fail("Attach", Error(ErrorKind::kNotFound, "container c1 does not exist"));
-  Error e = error_of([&] { client_.attach("c1", ""); });
+TEST_F(ClientTest, ARefusedExecThrows) {
+  fake_.fail("exec", Error(ErrorKind::kNotFound, "container c1 does not exist"));
+  Error e = error_of([&] { client_.exec("c1", "p", {}, {}); });
   EXPECT_EQ(e.kind(), ErrorKind::kNotFound);
   EXPECT_EQ(e.message(), "container c1 does not exist");
 }

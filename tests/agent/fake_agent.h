@@ -48,7 +48,7 @@ class FakeAgent : public agent::Agent::Service {
     server_.reset();
   }
 
-  // What was called, in order: "Hello", "CreateContainer c1", "CreateProcess c1/p1", …
+  // What was called, in order: "Hello", "create c1", "exec c1/p1", …
   std::vector<std::string> calls() const {
     std::lock_guard lock(mutex_);
     return calls_;
@@ -58,10 +58,9 @@ class FakeAgent : public agent::Agent::Service {
   // What TakeTrace answers; set before the call.
   std::string events_json = "[]";
   int64_t trace_clock_ns = 0;
-  // Answers every Attach; set before the first call. The default echoes stdin until its end, and exits with
-  // 0.
-  std::function<grpc::Status(grpc::ServerContext&, const agent::ProcessRef&, AttachServer&)> on_attach =
-      [](grpc::ServerContext&, const agent::ProcessRef&, AttachServer& stream) { return echo(stream); };
+  // Goes on after every Attach's "attached"; set before the first call. The default echoes stdin until its
+  // end, and exits with 0.
+  std::function<grpc::Status(AttachServer&)> on_attach = [](AttachServer& stream) { return echo(stream); };
   // What the next calls of this name answer, instead of OK.
   void fail(const std::string& call, Error error) {
     std::lock_guard lock(mutex_);
@@ -112,29 +111,22 @@ class FakeAgent : public agent::Agent::Service {
                                 agent::Empty*) override {
     return called("ConfigureNetwork");
   }
-  grpc::Status CreateContainer(grpc::ServerContext*, const agent::CreateContainerRequest* request,
-                               agent::CreateContainerReply* reply) override {
-    for (const std::string& warning : create_warnings) reply->add_warnings(warning);
-    return called("CreateContainer", request->container_id());
+  grpc::Status StartContainer(grpc::ServerContext*, const agent::StartContainerRequest* request,
+                              agent::Empty*) override {
+    return called("StartContainer", request->container_id());
   }
-  grpc::Status CreateProcess(grpc::ServerContext*, const agent::CreateProcessRequest* request,
-                             agent::Empty*) override {
-    return called("CreateProcess", request->container_id() + "/" + request->process_id());
-  }
-  grpc::Status StartProcess(grpc::ServerContext*, const agent::StartProcessRequest* request,
-                            agent::Empty*) override {
-    return called("StartProcess", request->container_id() + "/" + request->process_id());
-  }
-  grpc::Status Attach(grpc::ServerContext* context, AttachServer* stream) override {
+  grpc::Status Attach(grpc::ServerContext*, AttachServer* stream) override {
     agent::AttachInput first;
     if (!stream->Read(&first)) return grpc::Status::OK;
-    const agent::ProcessRef& ref = first.process();
-    grpc::Status status = called("Attach", ref.container_id() + "/" + ref.process_id());
+    grpc::Status status = first.has_exec()
+                              ? called("exec", first.exec().container_id() + "/" + first.exec().process_id())
+                              : called("create", first.create().container_id());
     if (!status.ok()) return status;
     agent::AttachOutput out;
+    for (const std::string& warning : create_warnings) out.mutable_attached()->add_warnings(warning);
     out.mutable_attached();
     stream->Write(out);
-    return on_attach(*context, ref, *stream);
+    return on_attach(*stream);
   }
   grpc::Status SignalProcess(grpc::ServerContext*, const agent::SignalProcessRequest* request,
                              agent::Empty*) override {

@@ -69,7 +69,7 @@ void call(grpc::Status (AgentService::*method)(grpc::ServerContext*, const Reque
   if (!status.ok()) allowed_to_fail([&] { wire::throw_if_failed(status, "call"); });
 }
 
-// CreateContainer up to where it would begin to make one.
+// What Attach makes, up to where it would begin to.
 void create_container(std::string_view bytes) {
   agent::CreateContainerRequest request;
   if (!parse(bytes, request)) return;
@@ -78,6 +78,15 @@ void create_container(std::string_view bytes) {
     spec::Config config = spec::decode_config(request.config_json());
     localize(config);
     guest::guest_cgroup_path(config, request.container_id());
+  });
+}
+
+void exec(std::string_view bytes) {
+  agent::ExecRequest request;
+  if (!parse(bytes, request)) return;
+  allowed_to_fail([&] {
+    checked_id(request.process_id());
+    spec::decode_process(request.process_json());
   });
 }
 
@@ -148,9 +157,9 @@ void agent(std::string_view input) {
     case 3:
       return call(&Service::Hello, input);
     case 4:
-      return call(&Service::CreateProcess, input);
+      return exec(input);
     case 5:
-      return call(&Service::StartProcess, input);
+      return call(&Service::StartContainer, input);
     case 6:
       return call(&Service::SignalProcess, input);
     case 7:

@@ -115,7 +115,7 @@ class RelayTest : public ::testing::Test {
     std::vector<UniqueFd> fds;
     for (UniqueFd* fd : {&in_read_, &out_write_, &err_write_, &shim_theirs_}) fds.push_back(std::move(*fd));
     Relay::Handlers handlers;
-    handlers.signal = [this](int signal) { signals_.push_back(signal); };
+    handlers.signal = [this](int signal) { signal_.set_value(signal); };
     handlers.out_of_memory = [] {};
     handlers.exited = [this](ExitStatus status) { exited_.set_value(status); };
     handlers.finished = [this] { finished_.set_value(); };
@@ -144,7 +144,7 @@ class RelayTest : public ::testing::Test {
   UniqueFd in_, out_, err_, shim_;  // ours
   UniqueFd in_read_, out_write_, err_write_, shim_theirs_;
   FakeStream* guest_ = nullptr;
-  std::vector<int> signals_;
+  std::promise<int> signal_;  // of the shim's
   std::promise<ExitStatus> exited_;
   std::promise<void> finished_;
   std::unique_ptr<Relay> relay_;
@@ -175,10 +175,10 @@ TEST_F(RelayTest, AReaderThatDoesNotReadHoldsUpNeitherTheOtherStreamNorSignals) 
   EXPECT_LT(guest_->stdout_taken(), 300'000u);
   ShimMessage signal{ShimMessageType::kSignal, SIGUSR1, 0};
   ASSERT_GT(send(shim_.get(), &signal, sizeof signal, 0), 0);
+  EXPECT_EQ(signal_.get_future().get(), SIGUSR1);
   EXPECT_EQ(read_from(out_, 300'000).size(), 300'000u);
   guest_->say_end({0, 0});
   EXPECT_EQ(told(), 0);
-  EXPECT_EQ(signals_, std::vector<int>{SIGUSR1});
 }
 
 TEST_F(RelayTest, TheEndWaitsForAReaderUntilASignalComes) {
@@ -198,7 +198,7 @@ TEST_F(RelayTest, AnEndThatFollowsASignalDoesNotWaitForAReader) {
   say(Event::kStdout, std::string(300'000, 'x'));
   ShimMessage signal{ShimMessageType::kSignal, SIGTERM, 0};
   ASSERT_GT(send(shim_.get(), &signal, sizeof signal, 0), 0);
-  while (signals_.empty()) usleep(1000);
+  EXPECT_EQ(signal_.get_future().get(), SIGTERM);
   guest_->say_end({0, SIGTERM});
   EXPECT_EQ(told(), 1000 + SIGTERM);
 }
@@ -245,8 +245,7 @@ TEST_F(RelayTest, TheGuestsDeathIsTheProcesssBehindWhatCame) {
 TEST_F(RelayTest, AShimThatWasKilledKillsTheProcess) {
   start();
   shim_.reset();
-  while (signals_.empty()) usleep(1000);
-  EXPECT_EQ(signals_[0], SIGKILL);
+  EXPECT_EQ(signal_.get_future().get(), SIGKILL);
   guest_->say_end({0, SIGKILL});
   EXPECT_EQ(exited_.get_future().get().signal, SIGKILL);
 }

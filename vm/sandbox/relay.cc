@@ -63,12 +63,23 @@ bool may_end(int signal) {
   }
 }
 
+std::optional<WindowSize> size_of(const UniqueFd& tty) {
+  winsize size{};
+  if (!tty || ioctl(tty.get(), TIOCGWINSZ, &size) != 0 || !(size.ws_row || size.ws_col)) return {};
+  return WindowSize{size.ws_row, size.ws_col};
+}
+
 }  // namespace
 
 ProcessFds ProcessFds::take(std::vector<UniqueFd>& fds, bool terminal) {
   ProcessFds out{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), std::move(fds[3]), terminal, false};
   out.one_output = !terminal && is_same_output(out.out.get(), out.err.get());
+  if (terminal) make_raw(out.in.get());
   return out;
+}
+
+std::optional<WindowSize> ProcessFds::window_size() const {
+  return terminal ? size_of(in) : std::nullopt;
 }
 
 Relay::Relay(std::unique_ptr<AttachStream> stream, ProcessFds fds, Handlers handlers)
@@ -79,10 +90,7 @@ Relay::Relay(std::unique_ptr<AttachStream> stream, ProcessFds fds, Handlers hand
       input_over_(make_event()),
       finished_(make_event()),
       resized_(make_event()) {
-  if (fds_.terminal) {
-    make_raw(fds_.in.get());
-    tty_ = dup_fd(fds_.in.get());
-  }
+  if (fds_.terminal) tty_ = dup_fd(fds_.in.get());
   if (is_dev_null(fds_.in.get()))
     fds_.in.reset();
   else
@@ -253,9 +261,7 @@ void Relay::tell_shim(ExitStatus status) {
 }
 
 std::optional<WindowSize> Relay::window_size() const {
-  winsize size{};
-  if (!tty_ || ioctl(tty_.get(), TIOCGWINSZ, &size) != 0 || !(size.ws_row || size.ws_col)) return {};
-  return WindowSize{size.ws_row, size.ws_col};
+  return size_of(tty_);
 }
 
 void Relay::resize() {

@@ -23,8 +23,10 @@ struct ProcessFds {
   bool terminal = false;
   bool one_output = false;  // out and err are the same, and so they are in the guest
 
-  // As husk sends them: in, out, err, shim.
+  // As husk sends them: in, out, err, shim. A terminal only carries bytes from here on: it is made raw.
   static ProcessFds take(std::vector<UniqueFd>& fds, bool terminal);
+  // Of the terminal, where there is one that has a size.
+  std::optional<WindowSize> window_size() const;
 };
 
 // Moves bytes both ways until the process and its pipes have ended. Each stream goes at its own reader's

@@ -100,9 +100,13 @@ class Sandbox {
   Json list_processes(const std::string& id);
   Json list_shims(const std::string& id);
   Json status(const std::string& id);
-  // Attaches and begins to relay; the process stands at its gate.
-  void relay(const std::string& id, const std::string& process_id, ProcessFds fds, pid_t shim);
-  void start_process(const std::string& id, const std::string& process_id);
+  // Begins to relay.
+  void relay(const std::string& id, const std::string& process_id, std::unique_ptr<AttachStream> stream,
+             ProcessFds fds, pid_t shim);
+  // Calls it with the process's relay, where there is one.
+  template <typename F>
+  void with_relay(const std::string& id, const std::string& process_id, F&& use);
+  void start(const std::string& id);
   bool on_signal(const std::string& id, int signal, bool all);
   static void end_relays(std::map<std::string, ProcessEntry>& processes);
   void collect_trace() noexcept;

@@ -118,14 +118,13 @@ Json Sandbox::create(const Json& body, std::vector<UniqueFd>& fds) {
   }
   connections_->open(id, config, network, fds[4].get());
   trace::Span create_span("create");
-  const std::vector<std::string> warnings =
+  auto [stream, warnings] =
       agent_->create_container(id, config,
                                {body.at("bundle"), body.at("no_pivot"), body.at("no_new_keyring"),
                                 process.one_output, std::move(devices), body.at("all_devices")});
   create_span.end();
   spdlog::debug("{} created in the guest", id);
-  trace::Span attach("attach");
-  relay(id, "", std::move(process), body.at("shim"));
+  relay(id, "", std::move(stream), std::move(process), body.at("shim"));
   std::lock_guard lock(mutex_);
   Container& container = find(id);
   if (container.status == Status::kCreating)
@@ -155,8 +154,8 @@ std::string Sandbox::heir() {
   return "";
 }
 
-void Sandbox::relay(const std::string& id, const std::string& process_id, ProcessFds fds, pid_t shim) {
-  std::unique_ptr<AttachStream> stream = agent_->attach(id, process_id);
+void Sandbox::relay(const std::string& id, const std::string& process_id,
+                    std::unique_ptr<AttachStream> stream, ProcessFds fds, pid_t shim) {
   Relay::Handlers handlers;
   handlers.signal = [this, id, process_id](int signal) {
     try {
@@ -178,21 +177,6 @@ void Sandbox::relay(const std::string& id, const std::string& process_id, Proces
   ProcessEntry& entry = find(id).processes[process_id];
   entry.shim = shim;
   entry.relay = std::make_unique<Relay>(std::move(stream), std::move(fds), std::move(handlers));
-}
-
-// The terminal's size is what it is at this moment: whoever got the master may have set it since the create.
-void Sandbox::start_process(const std::string& id, const std::string& process_id) {
-  const auto with_relay = [&](auto&& use) {
-    std::lock_guard lock(mutex_);
-    auto& processes = find(id).processes;
-    const auto entry = processes.find(process_id);
-    if (entry != processes.end() && entry->second.relay) use(*entry->second.relay);
-  };
-  std::optional<WindowSize> size;
-  with_relay([&](Relay& relay) { size = relay.window_size(); });
-  agent_->start_process(id, process_id, size);
-  // A change meanwhile may have come to the guest before that size did.
-  with_relay([&](Relay& relay) { relay.resize(); });
 }
 
 void Sandbox::on_exited(const std::string& id, const std::string& process_id) {

@@ -40,6 +40,32 @@ void Sandbox::require(const std::string& id, std::initializer_list<Status> allow
   throw Error(ErrorKind::kWrongState, refusal);
 }
 
+template <typename F>
+void Sandbox::with_relay(const std::string& id, const std::string& process_id, F&& use) {
+  std::lock_guard lock(mutex_);
+  auto& processes = find(id).processes;
+  const auto entry = processes.find(process_id);
+  if (entry != processes.end() && entry->second.relay) use(*entry->second.relay);
+}
+
+// The terminal's size is what it is at this moment: whoever got the master may have set it since the create.
+void Sandbox::start(const std::string& id) {
+  require(id, {Status::kCreated}, "cannot start a container that is not created");
+  {
+    trace::Span span("start");
+    std::optional<WindowSize> size;
+    with_relay(id, "", [&](Relay& relay) { size = relay.window_size(); });
+    agent_->start_container(id, size);
+    // A change meanwhile may have come to the guest before that size did.
+    with_relay(id, "", [&](Relay& relay) { relay.resize(); });
+  }
+  collect_trace();
+  spdlog::debug("{} started", id);
+  std::lock_guard lock(mutex_);
+  Container& container = find(id);
+  if (container.status == Status::kCreated) container.status = Status::kRunning;
+}
+
 void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
   std::string id = body.at("id");
   if (fds.size() != 4) throw Error(ErrorKind::kInvalid, "exec: expected 4 fds");
@@ -59,12 +85,14 @@ void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
     process_id = "exec" + std::to_string(next_process_++);
   }
   trace::Span span("exec");
-  agent_->create_process(id, process_id, spec::decode_process(body.at("process").dump()),
-                         {body.at("cgroup"), ignore_paused, process.one_output});
+  std::unique_ptr<AttachStream> stream =
+      agent_->exec(id, process_id, spec::decode_process(body.at("process").dump()),
+                   {body.at("cgroup"), ignore_paused, process.one_output, process.window_size()});
+  span.end();
   try {
-    relay(id, process_id, std::move(process), body.at("shim"));
-    start_process(id, process_id);
-    span.end();
+    relay(id, process_id, std::move(stream), std::move(process), body.at("shim"));
+    // The terminal may have changed since.
+    with_relay(id, process_id, [&](Relay& relay) { relay.resize(); });
     collect_trace();
   } catch (...) {
     try {
@@ -212,16 +240,7 @@ Json Sandbox::handle(Message& request) {
     } else if (op == "create") {
       return create(body, request.fds);
     } else if (op == "start") {
-      require(id, {Status::kCreated}, "cannot start a container that is not created");
-      {
-        trace::Span span("start");
-        start_process(id, "");
-      }
-      collect_trace();
-      spdlog::debug("{} started", id);
-      std::lock_guard lock(mutex_);
-      Container& container = find(id);
-      if (container.status == Status::kCreated) container.status = Status::kRunning;
+      start(id);
     } else if (op == "exec") {
       exec(body, request.fds);
     } else if (op == "status") {
