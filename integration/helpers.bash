@@ -215,6 +215,8 @@ create() {
 
 start() { ok husk start "${1:-$ID}"; }
 running() { create "$@" && start "$@"; }
+# run_it: the bundle's container in the foreground.
+run_it() { ok husk run --bundle "$BUNDLE" "$ID" </dev/null; }
 # A container that waits to be killed.
 sleeper() {
     new_bundle "${1:-bundle}"
