@@ -344,6 +344,12 @@ island_pids() {
     done
     return 0
 }
+# What runs there of VMs: QEMU, virtiofsd, husk's own.
+island_vms() {
+    local pid
+    for pid in $(island_pids); do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -aE '^[^ ]*(qemu|husk-|virtiofsd)'; done
+    return 0
+}
 island_empty() { [[ -z $(island_pids) ]]; }
 
 # Podman makes folders and files of its own where a controller that it knows is not mounted.
