@@ -31,7 +31,7 @@ std::string unique_path(const char* what) {
 // A child that sleeps, or does what it is told once it is in the group.
 class Sleeper {
  public:
-  explicit Sleeper(std::function<int()> then = nullptr) {
+  explicit Sleeper(const std::function<int()>& then = nullptr) {
     if (pipe2(gate_, O_CLOEXEC) != 0) abort();
     pid_ = fork();
     if (pid_ == 0) {
