@@ -91,13 +91,9 @@ teardown() {
     [[ -n ${BATS_TEST_COMPLETED:-} ]] || { grep -H . "$D/logs/"*"$NAME.log"; tail -3 "$D/containerd.log"; } >&2
     for pod in "${PODS[@]}"; do cri RemovePodSandbox "{\"pod_sandbox_id\": \"$pod\"}" >/dev/null 2>&1 || true; done
     for pod in "${PODS[@]}"; do nothing_left "$pod" || { tail -5 "$D/containerd.log" >&2; return 1; }; done
-    is "VMs left" "$(vms)" ""
+    is "VMs left" "$(island_vms)" ""
     is "interfaces left" "$(inside ip -o link | grep -cE 'veth|tap')" 0
     rm -rf "$T"
-}
-vms() {
-    local pid
-    for pid in $(island_pids); do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -aE '^[^ ]*(qemu|husk-|virtiofsd)'; done
 }
 
 # pod [JQ]: runs a pod, JQ changes its config. Sets POD and POD_CONFIG.

@@ -1,33 +1,21 @@
 # Docker's user-defined networks, where containers have names: a daemon of the test's own with husk as its runtime.
 load helpers
-
-DOCKER=/usr/bin/docker
-
-docker() { DOCKER_CONFIG=$D/config timeout --foreground -k 5 "$LIMIT" "$DOCKER" -H "unix://$D/s" "$@" 3>&- 4>&-; }
+load dockerd
 
 setup_file() {
-    [[ -x /usr/sbin/dockerd && -x $DOCKER ]] || skip "no docker.io"
+    have_docker || skip "no docker.io"
     common_setup_file
     cp "$BUILD/tools/dial" "$FILE_DIR/rootfs/bin/dial"
     island_up
     export D=$T
-    inside /usr/sbin/dockerd --data-root "$D/data" --exec-root "$D/x" --pidfile "$D/pid" --host "unix://$D/s" \
-        --add-runtime "husk=$HUSK" --default-runtime husk --cgroup-parent "/ht$TAG" --log-level warn \
-        </dev/null >"$D/dockerd.log" 2>&1 &
-    if ! until_ok "dockerd" docker info; then
-        tail -5 "$D/dockerd.log" >&2
-        return 1
-    fi
-    tar -C "$FILE_DIR/rootfs" -c . | docker import - busybox >/dev/null
+    dockerd_up --default-runtime husk
+    import_image busybox
 }
 
 teardown_file() {
     [[ -n ${D:-} ]] || return 0
-    local left
-    left=$(docker ps -aq)
-    [[ -z $left ]] || docker rm -f $left >/dev/null
-    kill "$(cat "$D/pid")"
-    until_ok "dockerd to end" test ! -e "$D/pid"
+    remove_containers
+    dockerd_down
     common_teardown_file
     island_down
 }
@@ -40,12 +28,10 @@ setup() {
 }
 
 teardown() {
-    local all
     [[ -z $SERVER ]] || kill "$SERVER"
-    all=$(docker ps -aq)
-    [[ -z $all ]] || docker rm -f $all >/dev/null 2>&1
+    remove_containers
     docker network rm "$NET" >/dev/null 2>&1 || true
-    is "VMs left" "$(for pid in $(island_pids); do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -aE '^[^ ]*(qemu|husk-|virtiofsd)'; done)" ""
+    is "VMs left" "$(island_vms)" ""
     rm -rf "$T"
 }
 

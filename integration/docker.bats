@@ -1,40 +1,24 @@
 # Docker: a daemon of the test's own, in a network and a mount namespace of its own, with husk as its runtime.
 load helpers
-
-DOCKER=/usr/bin/docker
-
-docker() { DOCKER_CONFIG=$D/config timeout --foreground -k 5 "$LIMIT" "$DOCKER" -H "unix://$D/s" "$@" 3>&- 4>&-; }
+load dockerd
 
 # --live-restore: its containers run on while it is down.
-start_dockerd() {
-    inside /usr/sbin/dockerd --data-root "$D/data" --exec-root "$D/x" --pidfile "$D/pid" --host "unix://$D/s" --live-restore \
-        --add-runtime "husk=$HUSK" --add-runtime "user=$D/user" --default-runtime husk --cgroup-parent "/ht$TAG" --log-level warn \
-        </dev/null >>"$D/dockerd.log" 2>&1 &
-    if ! until_ok "dockerd" docker info; then
-        tail -5 "$D/dockerd.log" >&2
-        return 1
-    fi
-}
+start_dockerd() { dockerd_up --live-restore --add-runtime "user=$D/user" --default-runtime husk; }
 
 setup_file() {
-    [[ -x /usr/sbin/dockerd && -x $DOCKER ]] || skip "no docker.io"
+    have_docker || skip "no docker.io"
     common_setup_file
     island_up
     export D=$T
     husk_with "$D/user" 'host_network = "user"'
     start_dockerd
-    tar -C "$FILE_DIR/rootfs" -c . | docker import - busybox >/dev/null
+    import_image busybox
 }
 
 teardown_file() {
     [[ -n ${D:-} ]] || return 0
-    local left
-    left=$(docker ps -aq)
-    [[ -z $left ]] || docker rm -f $left >/dev/null
-    if [[ -e $D/pid ]]; then
-        kill "$(cat "$D/pid")"
-        until_ok "dockerd to end" test ! -e "$D/pid"
-    fi
+    remove_containers
+    dockerd_down
     common_teardown_file
     island_down
 }
@@ -51,7 +35,7 @@ teardown() {
     docker rm -f "$NAME" "${NAME}b" >/dev/null 2>&1 || true
     [[ -z $id ]] || nothing_left "$id" || { tail -5 "$D/dockerd.log" >&2; return 1; }
     # No container of this file runs any more, so no VM either.
-    is "VMs left" "$(for pid in $(island_pids); do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -aE '^[^ ]*(qemu|husk-|virtiofsd)'; done)" ""
+    is "VMs left" "$(island_vms)" ""
     remove_disks
     rm -rf "$T"
 }

@@ -215,6 +215,8 @@ create() {
 
 start() { ok husk start "${1:-$ID}"; }
 running() { create "$@" && start "$@"; }
+# run_it: the bundle's container in the foreground.
+run_it() { ok husk run --bundle "$BUNDLE" "$ID" </dev/null; }
 # A container that waits to be killed.
 sleeper() {
     new_bundle "${1:-bundle}"
@@ -340,6 +342,12 @@ island_pids() {
         pid=${file#/proc/}
         [[ $pid != "$ISLAND" && $(readlink "$file/ns/mnt" 2>/dev/null) == "$namespace" ]] && echo "$pid"
     done
+    return 0
+}
+# What runs there of VMs: QEMU, virtiofsd, husk's own.
+island_vms() {
+    local pid
+    for pid in $(island_pids); do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -aE '^[^ ]*(qemu|husk-|virtiofsd)'; done
     return 0
 }
 island_empty() { [[ -z $(island_pids) ]]; }

@@ -54,13 +54,9 @@ teardown() {
     [[ -z ${NEIGHBOR:-} ]] || neighbor_down
     podman rm -f -t 0 -i "$NAME" "${NAME}b" >/dev/null 2>&1 || true
     [[ -z $id ]] || nothing_left "$id" || return 1
-    until_ok "the VMs to be gone" eval '[[ -z $(vms) ]]'
+    until_ok "the VMs to be gone" eval '[[ -z $(island_vms) ]]'
     remove_disks
     rm -rf "$T"
-}
-vms() {
-    local pid
-    for pid in $(island_pids); do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -aE '^[^ ]*(qemu|husk-|virtiofsd)'; done
 }
 
 field() { podman inspect -f "{{$2}}" "$1"; }

@@ -1,79 +1,37 @@
-# systemd's cgroup driver with a real systemd: Debian's is pid 1 of a container in a VM, and in there husk --vm=none is called with
-# --systemd-cgroup. The VM is booted once for the file.
+# systemd's cgroup driver with a real systemd, in a container in a VM: in there husk --vm=none is called with --systemd-cgroup, by root, and by
+# a user with a manager of his own. The VM is booted once for the file. (kvm/systemd.bats: with VMs in there.)
 load helpers
+load systemd
 
 setup_file() {
     has_vm || skip "systemd is booted in a VM"
     [[ -x /usr/lib/systemd/systemd && -L /bin ]] || skip "no systemd"
-    common_setup_file
-    new_folder
-    export T TAG ROOT ID
-    mkdir "$T/inner"
-    system_bundle
-    running
-    until_ok "systemd" test -e "$T/inner/booted"
+    system_up
 }
-
-teardown_file() {
-    [[ -n ${T:-} ]] || return 0
-    common_teardown
-    common_teardown_file
-}
-
+teardown_file() { system_down; }
 setup() { :; }
-# Whatever a test has left, the next one is to find nothing of.
-teardown() {
-    inner sh -c 'for id in $(/husk/husk --root /run/husk list -q); do /husk/husk --root /run/husk delete --force $id; done'
-}
+teardown() { remove_inner; }
 
-# The host's /usr with a file system of the test's own around it, and nothing for systemd to start but a target that tells us.
-system_bundle() {
-    local link
-    BUNDLE=$T/system
-    mkdir -p "$BUNDLE"/rootfs/{usr,proc,sys,dev,run,tmp,var,husk,t,root,etc/systemd/system}
-    for link in bin sbin lib lib64; do ln -s "usr/$link" "$BUNDLE/rootfs/$link"; done
-    cp "$FILE_DIR"/rootfs/etc/{passwd,group} "$BUNDLE/rootfs/etc"
-    md5sum <<<"$TAG" | cut -c1-32 >"$BUNDLE/rootfs/etc/machine-id"
-    printf '%s\n' '[Unit]' 'DefaultDependencies=no' 'AllowIsolate=yes' 'Wants=booted.service' \
-        >"$BUNDLE/rootfs/etc/systemd/system/husk-test.target"
-    printf '%s\n' '[Unit]' 'DefaultDependencies=no' '[Service]' 'Type=oneshot' 'ExecStart=/bin/touch /t/booted' \
-        >"$BUNDLE/rootfs/etc/systemd/system/booted.service"
-    (cd "$BUNDLE" && "$HUSK" spec 3>&-)
-    program /lib/systemd/systemd --unit=husk-test.target
-    edit --arg bin "$BUILD/bin" --arg inner "$T/inner" --argjson caps "$("$HUSK" features | jq .linux.capabilities)" '
-        .process.terminal = false | .process.env += ["container=husk"] | .root.readonly = false
-        | .process.capabilities = (["bounding", "effective", "permitted"] | map({key: ., value: $caps}) | from_entries)
-        | .mounts |= map(if .destination == "/sys/fs/cgroup" then .options = .options - ["ro"] + ["rw"] else . end)
-        | .mounts += [{destination: "/usr", type: "bind", source: "/usr", options: ["bind", "ro"]},
-            {destination: "/husk", type: "bind", source: $bin, options: ["bind", "ro"]},
-            {destination: "/t", type: "bind", source: $inner, options: ["bind"]}]
-        | .mounts += (["/run", "/tmp", "/var"] | map({destination: ., type: "tmpfs", source: "tmpfs", options: ["mode=755"]}))
-        | del(.linux.maskedPaths, .linux.readonlyPaths)'
-}
+guest() { in_guest /husk/bin/husk --vm=none --root /run/husk --systemd-cgroup "$@"; }
 
-inner() { husk exec "$ID" "$@"; }
-# husk in the guest. A container that outlives it must not hold the exec's streams.
-guest() {
-    inner sh -c '/husk/husk --vm=none --root /run/husk --systemd-cgroup "$@" </dev/null >/run/out 2>/run/err
-        code=$?; cat /run/out; cat /run/err >&2; exit $code' husk "$@"
+# By user 1000, below his manager, as what Podman or `systemd-run --user` starts. BUS: what he is told of his bus.
+MANAGER=user.slice/user-1000.slice/user@1000.service
+by_user() {
+    in_guest sh -c 'echo $$ >"/sys/fs/cgroup/$1/init.scope/cgroup.procs" && shift &&
+        exec setpriv --reuid 1000 --regid 1001 --clear-groups env -i PATH=/usr/bin HOME=/home XDG_RUNTIME_DIR=/run/user/1000 "$@"' \
+        - "$MANAGER" ${BUS:+"DBUS_SESSION_BUS_ADDRESS=$BUS"} "$@"
 }
-# inner_bundle NAME CGROUPSPATH JQ: a bundle that the guest sees as /t/NAME.
-inner_bundle() {
-    new_bundle "inner/$1" "${3:-.}"
+guest_of_user() { by_user /husk/bin/husk --vm=none --systemd-cgroup "$@"; }
+# user_bundle NAME CGROUPSPATH [JQ]: as inner_bundle, of that user.
+user_bundle() {
+    inner_bundle "$@"
+    rm "$BUNDLE/config.json"
+    "$HUSK" spec --rootless --bundle "$BUNDLE"
     program sleep 1000
-    edit --arg path "$2" '.linux.cgroupsPath = $path'
-}
-show() {
-    local unit=$1
-    shift
-    ok inner systemctl show "$unit" "${@/#/-p}"
-}
-group_file() { inner cat "/sys/fs/cgroup/$1"; }
-no_unit() {
-    show "$1" LoadState
-    is "$1" "$(value LoadState)" not-found
-    try inner test -e "/sys/fs/cgroup/$2"
-    is "exit code of test -e $2" "$status" 1
+    edit --arg path "$2" '.process.terminal = false | .root.readonly = false | .linux.cgroupsPath = $path
+        | .linux.uidMappings[0].hostID = 1000 | .linux.gidMappings[0].hostID = 1001'
+    edit "${3:-.}"
+    chown -R 1000:1001 "$BUNDLE"
 }
 
 @test "create: a scope in its slice, the limits as properties and in its files; update; delete" {
@@ -190,4 +148,66 @@ no_unit() {
     is "exit code" "$status" 1
     like "error" "$err" 'unit pre-h.scope: StartTransientUnit: .*NoSuchThing'
     no_unit pre-h.scope hut.slice/pre-h.scope
+}
+
+# A user's container from create to delete.
+user_container() {
+    local group=$MANAGER/hut.slice/hut-pod.slice/pre-$1.scope AS=by_user
+    ok inner systemctl start user@1000.service
+    user_bundle "$1" "hut-pod.slice:pre:$1" '.linux.resources += {memory: {limit: 67108864}, pids: {limit: 50},
+        cpu: {shares: 512, quota: 12345, period: 50000}}'
+    ok guest_of_user create --bundle "/t/$1" "$1"
+    is "warnings" "$err" ""
+    show "pre-$1.scope" ActiveState Slice ControlGroup Delegate MemoryMax TasksMax CPUWeight CPUQuotaPerSecUSec
+    is ActiveState "$(value ActiveState)" active
+    is Slice "$(value Slice)" hut-pod.slice
+    is ControlGroup "$(value ControlGroup)" "/$group"
+    is Delegate "$(value Delegate)" yes
+    is MemoryMax "$(value MemoryMax)" 67108864
+    is TasksMax "$(value TasksMax)" 50
+    is CPUWeight "$(value CPUWeight)" 20
+    is CPUQuotaPerSecUSec "$(value CPUQuotaPerSecUSec)" 250ms
+    is memory.max "$(group_file $group/memory.max)" 67108864
+    is pids.max "$(group_file $group/pids.max)" 50
+    is cpu.max "$(group_file $group/cpu.max)" "12345 50000"
+    is "the cgroup's owner" "$(inner stat -c %u "/sys/fs/cgroup/$group")" 1000
+    ok guest_of_user state "$1"
+    is "the processes in the scope" "$(group_file $group/cgroup.procs)" "$(jq .pid <<<"$out")"
+
+    ok guest_of_user start "$1"
+    ok guest_of_user update --memory 96M --pids-limit 60 --cpu-share 1024 "$1"
+    show "pre-$1.scope" MemoryMax TasksMax CPUWeight
+    is "MemoryMax, TasksMax, CPUWeight" "$(value MemoryMax) $(value TasksMax) $(value CPUWeight)" "100663296 60 39"
+    is memory.max "$(group_file $group/memory.max)" 100663296
+    is pids.max "$(group_file $group/pids.max)" 60
+    ok guest_of_user exec "$1" sh -c 'id -u; cat /proc/self/cgroup'
+    is "inside" "$out" $'0\n0::/'
+
+    ok guest_of_user delete --force "$1"
+    no_unit "pre-$1.scope" "$group"
+    is "his containers" "$(guest_of_user list -q)" ""
+    # Root's systemd was not asked.
+    AS=
+    no_unit "pre-$1.scope" "hut.slice/hut-pod.slice/pre-$1.scope"
+}
+
+@test "an ordinary user: a scope of his own systemd's" {
+    user_container i
+    user_bundle j ""
+    program sh -c 'cat /proc/self/cgroup; exit 7'
+    edit 'del(.linux.cgroupsPath) | .linux.namespaces |= map(select(.type != "cgroup"))'
+    try guest_of_user run --bundle /t/j j
+    is "exit code" "$status" 7
+    like "the container's cgroup" "$out" "^0::/$MANAGER/user.slice/husk-j.scope\$"
+    # As the root of a user namespace he is as little as before: so Podman calls its runtime.
+    edit '.linux.namespaces |= map(select(.type != "user")) | del(.linux.uidMappings, .linux.gidMappings)'
+    try by_user unshare --map-root-user /husk/bin/husk --vm=none --systemd-cgroup run --bundle /t/j j
+    is "exit code" "$status" 7
+    like "the container's cgroup" "$out" "^0::/$MANAGER/user.slice/husk-j.scope\$"
+}
+
+@test "an ordinary user, over his bus" {
+    [[ -x /usr/bin/dbus-daemon && -e /usr/lib/systemd/user/dbus.socket ]] || skip "no dbus-user-session"
+    BUS=unix:path=/run/user/1000/bus user_container k
+    ok by_user systemctl --user is-active dbus.service
 }

@@ -5,13 +5,14 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "libcontainer/base/rootless.h"
+
 namespace husk::systemd {
 namespace {
 
 constexpr const char* kName = "org.freedesktop.systemd1";
 constexpr const char* kPath = "/org/freedesktop/systemd1";
 constexpr const char* kManager = "org.freedesktop.systemd1.Manager";
-constexpr const char* kPrivate = "/run/systemd/private";
 
 void check_bus(int result, const char* what) {
   if (result < 0) throw_errno(what, -result);
@@ -27,16 +28,17 @@ struct Address {
   bool bus;  // a bus in between, not systemd itself
 };
 
+// A user's stays his own where he is the root of a user namespace, as in a shell of `podman unshare`.
 Address manager_address() {
-  const bool root = geteuid() == 0;
-  const char* given = getenv(root ? "DBUS_SYSTEM_BUS_ADDRESS" : "DBUS_SESSION_BUS_ADDRESS");
+  const bool user = is_rootless();
+  const char* given = getenv(user ? "DBUS_SESSION_BUS_ADDRESS" : "DBUS_SYSTEM_BUS_ADDRESS");
   if (given && *given) return {given, true};
-  if (root && access(kPrivate, F_OK) == 0) return {std::string("unix:path=") + kPrivate, false};
-  if (root) return {"unix:path=/run/dbus/system_bus_socket", true};
-  const char* runtime = getenv("XDG_RUNTIME_DIR");
+  const char* runtime = user ? getenv("XDG_RUNTIME_DIR") : "/run";
   if (!runtime || !*runtime)
     throw Error(ErrorKind::kUnsupported, "the user's systemd cannot be found: XDG_RUNTIME_DIR is not set");
-  return {std::string("unix:path=") + runtime + "/bus", true};
+  const std::string folder = runtime, direct = folder + "/systemd/private";
+  if (access(direct.c_str(), F_OK) == 0) return {"unix:path=" + direct, false};
+  return {"unix:path=" + folder + (user ? "/bus" : "/dbus/system_bus_socket"), true};
 }
 
 ErrorKind kind_of(const sd_bus_error& error, int errnum) {

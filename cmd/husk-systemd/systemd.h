@@ -28,9 +28,9 @@ void append(sd_bus_message* message, const std::string& signature, const Json& v
 
 class Manager {
  public:
-  // Root's is asked directly (/run/systemd/private), or over the system bus where that has not its usual
-  // address; anybody else's over the user's bus. timeout: for all that this object does. Throws kUnsupported
-  // where nobody listens.
+  // The host's, or the user's own (is_rootless()): over the bus that the environment names, else directly
+  // (/run/systemd/private, in XDG_RUNTIME_DIR for a user), else over the bus at its usual place. timeout: for
+  // all that this object does. Throws kUnsupported where nobody listens.
   explicit Manager(std::chrono::milliseconds timeout);
 
   // Each waits for the end of systemd's job. Throws kExists, kInvalid, kPermission, kTimeout, or kInternal

@@ -16,19 +16,6 @@ prepare_throughput() {
 }
 
 # --- stdout ------------------------------------------------------------------------------------------------------------------
-docker() { DOCKER_CONFIG=$T/config /usr/bin/docker -H "unix://$T/s" "$@"; }
-start_docker() {
-    inside /usr/sbin/dockerd --data-root "$T/data" --exec-root "$T/x" --pidfile "$T/pid" --host "unix://$T/s" \
-        --add-runtime "husk=$HUSK" --cgroup-parent "/ht$TAG" --log-level error </dev/null >"$T/dockerd.log" 2>&1 &
-    until_ok dockerd docker info
-    tar -C "$T/stream/rootfs" -c . | docker import - bench >/dev/null
-}
-stop_docker() {
-    [[ -e $T/pid ]] || return 0
-    kill "$(cat "$T/pid")"
-    until_ok "dockerd to end" test ! -e "$T/pid"
-}
-
 bare_console() {
     rm -f "$T/port"
     "$BUILD/tools/throughput" accept "$T/port" >"$T/rate" &
@@ -48,9 +35,11 @@ one_console() {
 section_console() {
     prepare_throughput
     BUNDLE=$T/stream program throughput write $STREAM
-    start_docker
+    D=$T
+    dockerd_up
+    tar -C "$T/stream/rootfs" -c . | docker import - bench >/dev/null
     in_turns one_console
-    stop_docker
+    dockerd_down
     header "stdout, $STREAM MiB (bare: a virtio-serial port)"
     against_bare 'husk run' MB/s stdout.husk stdout.bare
     against_bare 'docker run' MB/s stdout.docker stdout.bare runc="$(median stdout.docker-runc)"

@@ -1,16 +1,21 @@
-// call [-0 IN] [-1 OUT] [-2 OUT] [-t ROWSxCOLUMNS] [-c SOCKET] [-p PIDFILE] [-s STEP]...
-// COMMAND... Calls a command as an engine, a shell or a person at a terminal does, with the standard streams
+// call [-0 IN] [-1 OUT] [-2 OUT] [-t ROWSxCOLUMNS] [-c SOCKET] [-p PIDFILE] [-s STEP]... COMMAND...
+//
+// Calls a command as an engine, a shell or a person at a terminal does, with the standard streams
 // that a test asks for, and reports in lines KEY=VALUE what came through: bytes, sums, and the text where it
 // is short. Streams that are not named are /dev/null.
 //
-//   IN    null, closed, file:PATH, pattern:BYTES (a pipe with so many bytes of a pattern), text:TEXT (a
-//   pipe), open (a pipe that
-//         nobody writes to), and socket-pattern:BYTES, socket-text:TEXT, socket (open) for one end of a
-//         socket pair
-//   OUT   null, closed, file:PATH, append:PATH, pipe, socket, gone (a pipe whose reader has gone), 0 and 1
-//   (that one again) -t    the command is called on a terminal of that size: those of 0, 1, 2 that are not
-//   named are its slave -c    the master that comes over this socket is the terminal -p    what is waited for
-//   is not the command's end but that of the process in this file, which the command has written
+//   IN    null, closed, file:PATH, and pipes: pattern:BYTES (so many bytes of a pattern), text:TEXT,
+//         open (nobody writes to it); socket-pattern:BYTES, socket-text:TEXT, socket (open): the same with
+//         one end of a socket pair
+//   OUT   null, closed, file:PATH, append:PATH, pipe, socket, gone (a pipe whose reader has gone),
+//         0 and 1 (that one again)
+//
+//   -t    the command is called on a terminal of that size: those of 0, 1, 2 that are not named are its slave
+//
+//   -c    the master that comes over this socket is the terminal
+//
+//   -p    what is waited for is not the command's end but that of the process in this file, which the
+//         command has written
 //
 // Steps are done in order, each when it can be, while everything is read and written:
 //
@@ -29,7 +34,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -43,6 +47,8 @@
 #include <deque>
 #include <string>
 #include <vector>
+
+#include "unix_socket.h"
 
 namespace {
 
@@ -208,29 +214,9 @@ void open_tty(const std::string& size_text) {
   g_tty.reads = true;
 }
 
-int listen_for_console(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) die("path too long");
-  memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(fd, 1) != 0)
-    die("listen");
-  return fd;
-}
-
 void receive_console() {
-  const int peer = checked(accept4(g_console_listener, nullptr, nullptr, SOCK_CLOEXEC), "accept");
-  char name[4096];
-  iovec data{name, sizeof name};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  if (recvmsg(peer, &message, MSG_CMSG_CLOEXEC) <= 0 || !CMSG_FIRSTHDR(&message)) die("recvmsg");
-  memcpy(&g_tty.fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof g_tty.fd);
+  const int peer = checked(unix_socket::accept_from(g_console_listener), "accept");
+  g_tty.fd = checked(unix_socket::receive_fd(peer), "the console's fd");
   g_tty.reads = true;
   close(peer);
   close(g_console_listener);
@@ -470,7 +456,8 @@ int main(int argc, char** argv) {
     if (!out_given) out = "tty";
     if (!err_given) err = "tty";
   }
-  if (!console.empty()) g_console_listener = listen_for_console(g_console_path = console);
+  if (!console.empty())
+    g_console_listener = checked(unix_socket::listen_at((g_console_path = console).c_str()), console);
   const int child_in = open_in(in), child_out = open_out(out, g_out, child_in, -1);
   const int child_err = open_out(err, g_err, child_in, child_out);
   while (!g_steps.empty() && g_steps.front().verb == "stop") {

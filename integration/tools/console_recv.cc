@@ -3,14 +3,13 @@
 // terminal hangs up.
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+
+#include "unix_socket.h"
 
 namespace {
 
@@ -19,32 +18,8 @@ namespace {
   std::exit(1);
 }
 
-int listen_on(const char* path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (strlen(path) >= sizeof address.sun_path) die("path too long");
-  strcpy(address.sun_path, path);
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(fd, 1) != 0)
-    die("listen");
-  return fd;
-}
-
-int receive_fd(int socket) {
-  char name[4096];
-  iovec data{name, sizeof name};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) <= 0) die("recvmsg");
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (!header || header->cmsg_type != SCM_RIGHTS) die("no file descriptor in the message");
-  int fd = -1;
-  memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  if (!isatty(fd)) die("what was sent is no terminal");
+int checked(int fd, const char* what) {
+  if (fd < 0) die(what);
   return fd;
 }
 
@@ -65,10 +40,10 @@ bool copy(int from, int to) {
 
 int main(int argc, char** argv) {
   if (argc != 2 && argc != 4) return fprintf(stderr, "usage: console_recv SOCKET [ROWS COLUMNS]\n"), 2;
-  const int listener = listen_on(argv[1]);
-  const int connection = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
-  if (connection < 0) die("accept");
-  const int master = receive_fd(connection);
+  const int listener = checked(unix_socket::listen_at(argv[1]), argv[1]);
+  const int connection = checked(unix_socket::accept_from(listener), "accept");
+  const int master = checked(unix_socket::receive_fd(connection), "the terminal's fd");
+  if (!isatty(master)) die("what was sent is no terminal");
   close(connection);
   unlink(argv[1]);
   if (argc == 4) {

@@ -1,13 +1,13 @@
 // A client of unix and TCP sockets for containers, which have no other, and a server that tells who has
 // connected.
-//   dial unix PATH | dial tcp ADDRESS PORT    stdin goes there, what comes back to stdout; stdin's end is a
-//   half-close dial who PATH                             listens, and answers each connection "UID GID
-//   GROUP..."
+//   dial unix PATH, dial tcp ADDRESS PORT    stdin goes there, what comes back to stdout; stdin's end is a
+//                                            half-close
+//   dial who PATH                            listens, and answers each connection "UID GID GROUP..."
+//   dial dns ADDRESS ANSWER                  a DNS server there, to which every name is ANSWER
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,6 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "unix_socket.h"
+
 namespace {
 
 [[noreturn]] void die(const char* what) {
@@ -24,21 +26,8 @@ namespace {
   exit(1);
 }
 
-sockaddr_un unix_address(const char* path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (strlen(path) >= sizeof address.sun_path) {
-    errno = ENAMETOOLONG;
-    die(path);
-  }
-  strcpy(address.sun_path, path);
-  return address;
-}
-
-int connect_unix(const char* path) {
-  const sockaddr_un address = unix_address(path);
-  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) die(path);
+int checked(int fd, const char* what) {
+  if (fd < 0) die(what);
   return fd;
 }
 
@@ -148,14 +137,9 @@ void talk(int fd) {
 }
 
 [[noreturn]] void tell_who(const char* path) {
-  const sockaddr_un address = unix_address(path);
-  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      listen(fd, 8) != 0)
-    die(path);
+  const int fd = checked(unix_socket::listen_at(path), path);
   for (;;) {
-    const int client = accept(fd, nullptr, nullptr);
-    if (client < 0) die("accept");
+    const int client = checked(unix_socket::accept_from(fd), "accept");
     ucred peer{};
     socklen_t size = sizeof peer;
     getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size);
@@ -178,7 +162,7 @@ int main(int argc, char** argv) {
   if (mode == "who" && argc == 3) tell_who(argv[2]);
   if (mode == "dns" && argc == 4) serve_dns(argv[2], argv[3]);
   if (mode == "unix" && argc == 3)
-    talk(connect_unix(argv[2]));
+    talk(checked(unix_socket::connect_to(argv[2]), argv[2]));
   else if (mode == "tcp" && argc == 4)
     talk(connect_tcp(argv[2], argv[3]));
   else

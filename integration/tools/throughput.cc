@@ -11,7 +11,6 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +20,8 @@
 #include <cstring>
 #include <string>
 #include <vector>
+
+#include "unix_socket.h"
 
 namespace {
 
@@ -59,13 +60,7 @@ void read_all(int fd) {
 }
 
 int accept_unix(const char* path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-  int fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
-  check(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), path);
-  check(listen(fd, 1), path);
-  return check(accept(fd, nullptr, nullptr), path);
+  return check(unix_socket::accept_from(check(unix_socket::listen_at(path), path)), path);
 }
 
 void serve() {

@@ -114,8 +114,8 @@ void prepare_devices(const std::vector<spec::DeviceCgroup>& rules);
 
 // The unit that systemd's driver makes a container's cgroup with.
 struct UnitName {
-  std::string
-      slice;         // that it is in, "system.slice"; without one in the path: user.slice for who is not root
+  // That it is in; without one in the path: system.slice, or user.slice where is_rootless().
+  std::string slice;
   std::string unit;  // "husk-ID.scope", or a slice of its own
   bool is_slice() const { return unit.ends_with(".slice"); }
 };
@@ -124,7 +124,7 @@ UnitName unit_name(const std::string& cgroups_path, const std::string& id);
 
 // config.linux.cgroupsPath → the path for Cgroup. systemd: "slice:prefix:name" becomes
 // "/slice/prefix-name.scope" with the slice expanded (a-b.slice → /a.slice/a-b.slice). Empty cgroupsPath:
-// "/husk/ID" (systemd: "system.slice:husk:ID").
+// "/husk/ID" (systemd: ":husk:ID").
 std::string cgroup_path(const std::string& cgroups_path, const std::string& id, bool systemd);
 
 }  // namespace husk

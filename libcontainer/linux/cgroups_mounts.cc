@@ -1,11 +1,11 @@
 // Which hierarchies there are, and where in them a container belongs.
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/rootless.h"
 #include "libcontainer/linux/cgroups_files.h"
 
 namespace husk {
@@ -125,7 +125,7 @@ UnitName parse_unit_name(const std::string& path) {
   std::string name = path.substr(second + 1);
   if (name.empty() || name.find('/') != name.npos || prefix.find('/') != prefix.npos)
     invalid(path, "the unit's name is empty or has a slash");
-  if (slice.empty()) slice = geteuid() == 0 ? "system.slice" : "user.slice";
+  if (slice.empty()) slice = is_rootless() ? "user.slice" : "system.slice";
   std::string unit = name.ends_with(".slice") ? name : (prefix.empty() ? "" : prefix + "-") + name + ".scope";
   return {slice, unit};
 }
