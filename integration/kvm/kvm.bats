@@ -56,13 +56,14 @@ open_at() { find "/proc/$(part qemu-system "$ID")/fd" -lname "*$1" | grep -c .; 
     shell 'head -c 1000000 /dev/zero | nc 10.99.0.1 4000; echo sent; sleep 1000'
     # Not nc: at the end of its own stdin it would end what it says, and the other nc then ends, too.
     socat -u TCP-LISTEN:4000,bind=10.99.0.1,reuseaddr "CREATE:$T/received" 3>&- &
+    local receiver=$!
     running
     wait_output "$ID" sent
     is "open files" "$(open_at /dev/vhost-net)" 1
     received() { (($(stat -c %s "$T/received") == 1000000)); }
     until_ok "the bytes" received
+    wait "$receiver"
     ok husk delete --force "$ID"
-    wait
     drop_network
     nothing_left
 }
