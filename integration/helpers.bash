@@ -70,15 +70,14 @@ new_folder() {
 }
 
 make_rootfs() {
-    local root=$1 applet
+    local root=$1
     mkdir -p "$root"/{bin,dev,etc,home,proc,root,sys,tmp,usr,var,www}
     chmod 1777 "$root/tmp"
     ln -s bin "$root/sbin"
     ln -s ../bin "$root/usr/bin"
     cp /bin/busybox "$root/bin/busybox"
-    while read -r applet; do
-        [[ -e $root/bin/${applet##*/} ]] || ln -s busybox "$root/bin/${applet##*/}"
-    done < <(/bin/busybox --list)
+    # In one process, not three hundred.
+    /bin/busybox --list | perl -e 'chdir shift; while (<STDIN>) { chomp; symlink "busybox", $_ }' "$root/bin"
     echo 'root:x:0:0:root:/root:/bin/sh
 worker:x:1000:1001::/home:/bin/sh' >"$root/etc/passwd"
     echo 'root:x:0:

@@ -2,11 +2,12 @@
 # of it, and traffic both ways. Docker's and Podman's own networks are in docker.bats and podman.bats.
 load helpers
 
-# Two namespaces: the container's, and its peers'.
+# Three namespaces: the container's, its peers', and one between them, for what is made over an interface there.
 setup() {
     new_folder
-    CONTAINER=$T/container PEERS=$T/peers
-    touch "$CONTAINER" "$PEERS"
+    CONTAINER=$T/container PEERS=$T/peers BETWEEN=$T/between
+    touch "$CONTAINER" "$PEERS" "$BETWEEN"
+    unshare "--net=$BETWEEN" ip link set lo up
     unshare "--net=$CONTAINER" ip link set lo up
     unshare "--net=$PEERS" ip link set lo up
     WIRES=()
@@ -20,12 +21,13 @@ teardown() {
     local id
     for id in $(ls "$ROOT" 2>/dev/null); do husk delete --force "$id"; done
     for pid in "${WIRES[@]}" "$SERVER"; do kill "$pid" 2>/dev/null || true; done
-    umount "$CONTAINER" "$PEERS"
+    umount "$CONTAINER" "$PEERS" "$BETWEEN"
     common_teardown || left=1
     return "$left"
 }
 in_container_ns() { nsenter "--net=$CONTAINER" "$@"; }
 at_peers() { nsenter "--net=$PEERS" "$@"; }
+between() { nsenter "--net=$BETWEEN" "$@"; }
 
 # --- one interface each: add_KIND NAME, in the container's namespace; its peer is called pNAME ----------------------------------
 add_veth() { at_peers ip link add "p$1" type veth peer name "$1" netns "$CONTAINER"; }
@@ -53,18 +55,24 @@ add_pair_over() {
 }
 add_macvlan() { add_pair_over "$1" macvlan mode bridge; }
 add_ipvlan() { add_pair_over "$1" ipvlan mode l2; }
-add_ipvlan_l3() { add_pair_over "$1" ipvlan mode l3; }
 add_vlan() {
     at_peers sh -c "ip link add u$1 type veth peer name v$1 && ip link set u$1 up && ip link set v$1 up && ip link add link u$1 name p$1 type vlan id 5" &&
         at_peers ip link add link "v$1" name "$1" netns "$CONTAINER" type vlan id 5
 }
+# add_wire NAME: one from uNAME, between, to pNAME. add_over WIRE NAME KIND...: what the container has over such a wire.
+add_wire() {
+    at_peers ip link add "p$1" type veth peer name "u$1" netns "$BETWEEN"
+    between ip link set "u$1" up
+}
+add_over() { between ip link add link "u$1" name "$2" netns "$CONTAINER" type "${@:3}"; }
 # Whether this kernel has a kind.
 knows() { unshare -n sh -c "ip link add low0 type veth peer name low1 && ip link add link low0 name up0 type $*" 2>/dev/null; }
 
-# number NAME N: addresses 10.7.N.2 and fd07:N::2, the peer's end in 1; up.
+# number NAME N [PEER]: addresses 10.7.N.2 and fd07:N::2, the peer's end in 1; up.
 number() {
+    local peer=${3:-p$1}
     in_container_ns sh -c "ip addr add 10.7.$2.2/24 brd + dev $1 && ip addr add fd07:$2::2/64 dev $1 nodad && ip link set $1 up"
-    at_peers sh -c "ip addr add 10.7.$2.1/24 dev p$1 && ip addr add fd07:$2::1/64 dev p$1 nodad && ip link set p$1 up"
+    at_peers sh -c "ip addr add 10.7.$2.1/24 dev $peer && ip addr add fd07:$2::1/64 dev $peer nodad && ip link set $peer up"
 }
 
 # --- what is seen, in the container's namespace and inside ---------------------------------------------------------------------
@@ -73,6 +81,7 @@ links() {
     "$@" busybox ip -o link | sed -nE '/[<,]UP[,>]/!d; / (lo|husk[0-9]+|[a-z0-9]*port)[:@]/d; s/<[^>]*NOARP[^>]*>/noarp/; s/<[^>]*>/arp/
         s/^[0-9]+: ([^:@]+)(@[^:]*)?: (noarp|arp) mtu ([0-9]+) .*ether ([0-9a-f:]+) .*/\1 \3 \4 \5/p'
 }
+link_local() { "$@" busybox ip -o -6 addr show dev onemac | sed -nE 's/.* inet6 (fe80[^ ]*) .*/\1/p'; }
 addresses() { "$@" busybox ip -o addr | sed -nE 's, peer [^ ]*,/32,; / (lo|husk[0-9]+) | inet6 fe80/d; s/^[0-9]+: ([^ ]+) +(inet.*)\\.*/\1 \2/p' | sed 's/ *$//' | sort; }
 routes() { "$@" busybox ip -4 route | sort; "$@" busybox ip -6 route | grep -v '^fe80\|^ff00\|husk' | sort; }
 neighbors() { "$@" busybox ip neigh | sed -n 's/ used .* PERMANENT$/ PERMANENT/p' | sort; }
@@ -121,6 +130,40 @@ both_ways() {
         ok husk delete --force "$ID"
         nothing_in_ns
     fi
+}
+
+@test "one MAC for several (ipvlan l2 and l3), a VLAN, a dummy: each its own card, over its parent's wire" {
+    knows ipvlan && knows vlan id 5 || skip "no ipvlan or VLAN in this kernel"
+    add_wire low
+    add_over low onemac ipvlan mode l2
+    number onemac 0 plow
+    add_over low samemac ipvlan mode l2
+    number samemac 1 plow
+    # With l3 the namespace of the parent is a router, which says nothing about who is behind it.
+    add_wire routed
+    between sh -c 'ip addr add 10.7.2.3/24 dev urouted && ip addr add fd07:2::3/64 dev urouted nodad'
+    add_over routed routed ipvlan mode l3
+    number routed 2
+    at_peers sh -c 'ip route add 10.7.2.2 via 10.7.2.3 && ip route add fd07:2::2 via fd07:2::3'
+    add_wire trunk
+    at_peers sh -c 'ip link set ptrunk up && ip link add link ptrunk name ptagged type vlan id 5'
+    add_over trunk tagged vlan id 5
+    in_container_ns ip link set tagged address 02:00:00:00:05:05 mtu 1400
+    number tagged 3
+    in_container_ns sh -c 'ip link add nowhere type dummy && ip link set nowhere mtu 9000 up && ip addr add 10.7.4.2/24 brd + dev nowhere && ip addr add fd07:4::2/64 dev nowhere nodad'
+    is "MACs of the two" "$(links in_container_ns | awk '/mac / {print $4}' | uniq | wc -l)" 1
+    networked bundle
+    running
+    until_ok "the server" husk exec "$ID" wget -q -O /dev/null http://127.0.0.1/
+    same links
+    same addresses
+    same link_local
+    local i
+    for i in 0 1 2 3; do both_ways $i; done
+    # The one without a wire: its own addresses are there, and nobody else is.
+    ok husk exec "$ID" sh -c 'ping -c 1 -w 20 10.7.4.2 && ping -c 1 -w 20 fd07:4::2 && ! ping -c 1 -w 1 10.7.4.1'
+    ok husk delete --force "$ID"
+    ! has_vm || nothing_in_ns
 }
 
 # husk's taps, filters and what else it does to interfaces.
@@ -217,9 +260,18 @@ until_same() { until_ok "the same $1" same "$1" || same "$1"; }
     in_container_ns ip link set tunnel up
     refused 'connecting interface tunnel to the VM: it carries no Ethernet frames \(tun\)'
     in_container_ns ip link del tunnel
-    if knows macvlan; then
-        in_container_ns sh -c 'ip link add link eth0 name above type macvlan && ip link set above up'
-        refused 'connecting interface above to the VM: its frames come through eth0, which is in the same network namespace \(macvlan\)'
+    local kind
+    for kind in macvlan ipvlan 'vlan id 5'; do
+        knows $kind || continue
+        in_container_ns sh -c "ip link add link eth0 name above type $kind && ip link set above up"
+        refused "connecting interface above to the VM: its frames come through eth0, which is in the same network namespace \\(${kind%% *}\\)"
+        in_container_ns ip link del above
+    done
+    if knows ipvlan mode l3s; then
+        add_wire low
+        add_over low above ipvlan mode l3s
+        in_container_ns ip link set above up
+        refused "connecting interface above to the VM: what comes in for it passes the host's IP stack, not the interface \\(ipvlan, mode l3s\\)"
         in_container_ns ip link del above
     fi
     local i

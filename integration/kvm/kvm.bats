@@ -10,6 +10,17 @@ drop_network() {
     ip link delete "v$TAG" 2>/dev/null || true
 }
 
+@test "a template is made and resumed under KVM" {
+    vm_only
+    "$HUSK" template destroy
+    new_bundle
+    ok husk run --bundle "$BUNDLE" "$ID"
+    like "husk template status" "$("$HUSK" template status)" 'kvm'
+    ok husk --log "$T/log" --debug run --bundle "$BUNDLE" "$ID"
+    like "the log" "$(cat "$T/log")" 'resumed from a template'
+    nothing_left
+}
+
 @test "KVM is what auto chooses: the host's CPU, kvm-clock, none of TCG's crutches" {
     vm_only
     new_bundle
@@ -24,17 +35,6 @@ drop_network() {
     ok husk exec "$ID" uname -r
     unlike "the kernel" "$out" "$(uname -r)"
     ok husk delete --force "$ID"
-    nothing_left
-}
-
-@test "a template is made and resumed under KVM" {
-    vm_only
-    "$HUSK" template destroy
-    new_bundle
-    ok husk run --bundle "$BUNDLE" "$ID"
-    like "husk template status" "$("$HUSK" template status)" 'kvm'
-    ok husk --log "$T/log" --debug run --bundle "$BUNDLE" "$ID"
-    like "the log" "$(cat "$T/log")" 'resumed from a template'
     nothing_left
 }
 
@@ -53,15 +53,17 @@ open_at() { find "/proc/$(part qemu-system "$ID")/fd" -lname "*$1" | grep -c .; 
     ip link add "v$TAG" type veth peer name eth0 netns "$T/netns"
     ip address add 10.99.0.1/24 dev "v$TAG" && ip link set "v$TAG" up
     nsenter --net="$T/netns" sh -c 'ip address add 10.99.0.2/24 dev eth0 && ip link set eth0 up'
-    shell 'head -c 1000000 /dev/zero | nc -w 100 10.99.0.1 4000; echo sent; sleep 1000'
-    /bin/busybox nc -l -p 4000 </dev/null >"$T/received" 3>&- &
+    shell 'head -c 1000000 /dev/zero | nc 10.99.0.1 4000; echo sent; sleep 1000'
+    # Not nc: at the end of its own stdin it would end what it says, and the other nc then ends, too.
+    socat -u TCP-LISTEN:4000,bind=10.99.0.1,reuseaddr "CREATE:$T/received" 3>&- &
+    local receiver=$!
     running
     wait_output "$ID" sent
     is "open files" "$(open_at /dev/vhost-net)" 1
     received() { (($(stat -c %s "$T/received") == 1000000)); }
     until_ok "the bytes" received
+    wait "$receiver"
     ok husk delete --force "$ID"
-    wait
     drop_network
     nothing_left
 }

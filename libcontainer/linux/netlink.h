@@ -30,8 +30,11 @@ struct Interface {
   uint32_t mtu = 1500;
   bool arp =
       true;  // IFF_NOARP is not set; without it there is no neighbor discovery, either (ipvlan l3, dummy)
-  bool ipv6 = true;                    // disable_ipv6 is not set
-  std::vector<std::string> addresses;  // CIDR, v4 and v6; link-local v6 ones are left to the kernel
+  bool ipv6 = true;  // disable_ipv6 is not set
+  // Others on the same wire have this MAC, too (ipvlan), and are told apart by address: the IPv6 link-local
+  // one is in `addresses`, and the guest's kernel makes none from the MAC.
+  bool shares_mac = false;
+  std::vector<std::string> addresses;  // CIDR, v4 and v6; link-local v6 ones are mostly left to the kernel
   // Those of the main table through this interface which the kernel did not make itself. Those that lead
   // nowhere (blackhole, unreachable, prohibit) are the first interface's.
   std::vector<Route> routes;

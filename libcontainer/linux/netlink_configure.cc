@@ -219,6 +219,7 @@ void configure(const Interface& interface, const std::string& device, bool ipv6)
     free_name(socket, links, interface.name);
     rename(socket, link.index, interface.name);
   }
+  if (interface.shares_mac) make_no_link_local(socket, link.index);
   if (ipv6) set_ipv6(interface.name, interface.ipv6);
   set_link(socket, link, mac, mac_text, interface);
   for (const std::string& address : interface.addresses) add_address(socket, link.index, address);

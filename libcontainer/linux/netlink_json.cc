@@ -107,9 +107,15 @@ Json interface_to_json(const Interface& interface) {
   Json routes = Json::array(), neighbors = Json::array();
   for (const Route& route : interface.routes) routes.push_back(route_to_json(route));
   for (const Neighbor& n : interface.neighbors) neighbors.push_back({{"address", n.address}, {"mac", n.mac}});
-  return {{"name", interface.name}, {"mac", interface.mac},   {"mtu", interface.mtu},
-          {"arp", interface.arp},   {"ipv6", interface.ipv6}, {"addresses", interface.addresses},
-          {"routes", routes},       {"neighbors", neighbors}};
+  return {{"name", interface.name},
+          {"mac", interface.mac},
+          {"mtu", interface.mtu},
+          {"arp", interface.arp},
+          {"ipv6", interface.ipv6},
+          {"shares_mac", interface.shares_mac},
+          {"addresses", interface.addresses},
+          {"routes", routes},
+          {"neighbors", neighbors}};
 }
 
 Interface interface_from_json(const Json& json) {
@@ -125,6 +131,7 @@ Interface interface_from_json(const Json& json) {
       if (interface.mtu < kMinMtu) invalid(fmt::format("mtu is less than {}", kMinMtu));
       interface.arp = boolean(json, "arp", true);
       interface.ipv6 = boolean(json, "ipv6", true);
+      interface.shares_mac = boolean(json, "shares_mac");
       each(json, "addresses", [&](const Json& entry) {
         if (!entry.is_string()) invalid("not a string");
         interface.addresses.push_back(entry.get<std::string>());

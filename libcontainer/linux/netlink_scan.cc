@@ -58,6 +58,14 @@ bool ipv6_disabled(const LinkReply& link) {
   return disabled != 0;
 }
 
+// What comes in for it is found behind the parent's IP stack, where no redirect sees it (l3s alone).
+bool comes_behind_ip(const LinkReply& link, const std::string& kind) {
+  if (kind != "ipvlan") return false;
+  const nlattr* data = nested(link.attribute(IFLA_LINKINFO), IFLA_INFO_DATA, IFLA_INFO_MAX);
+  const nlattr* mode = nested(data, IFLA_IPVLAN_MODE, IFLA_IPVLAN_MAX);
+  return mode && nla_len(mode) >= 2 && nla_get_u16(mode) == IPVLAN_MODE_L3S;
+}
+
 // The index of the interface below it, if that is in this namespace; 0: none.
 int lower_link(const LinkReply& link, const std::string& kind) {
   // A veth's is its peer.
@@ -73,6 +81,8 @@ std::string refusal_of(const LinkReply& link, const std::string& kind,
   if (const auto lower = names.find(lower_link(link, kind)); lower != names.end())
     return "its frames come through " + printable(lower->second) +
            ", which is in the same network namespace" + what;
+  if (comes_behind_ip(link, kind))
+    return "what comes in for it passes the host's IP stack, not the interface (ipvlan, mode l3s)";
   return "";
 }
 
@@ -102,7 +112,8 @@ Interfaces read_links(NetlinkSocket& socket) {
     interface.mtu = link.u32(IFLA_MTU, 1500);
     interface.arp = !(link.header().ifi_flags & IFF_NOARP);
     interface.ipv6 = !ipv6_disabled(link);
-    interface.filters_multicast = kind == "macvlan" || kind == "ipvlan";
+    interface.shares_mac = kind == "ipvlan";
+    interface.filters_multicast = kind == "macvlan" || kind == "ipvlan" || kind == "vlan";
     interfaces.emplace(interface.index, std::move(interface));
   }
   return interfaces;
@@ -120,7 +131,8 @@ void read_addresses(NetlinkSocket& socket, Interfaces& interfaces) {
     const auto local = ip_of(family, reply.data(IFA_LOCAL, ip_size(family)), prefix);
     if (!address) continue;
     // The guest's kernel makes its own link-local and temporary (privacy) addresses.
-    if (family == AF_INET6 && (address->is_link_local() || (reply.header().ifa_flags & IFA_F_TEMPORARY)))
+    if (family == AF_INET6 && ((address->is_link_local() && !interface->second.shares_mac) ||
+                               (reply.header().ifa_flags & IFA_F_TEMPORARY)))
       continue;
     IpAddress own = local.value_or(*address);
     if (own == *address) {

@@ -131,4 +131,17 @@ std::vector<std::vector<char>> NetlinkSocket::dump_all(int type,
   throw Error(ErrorKind::kTimeout, "rtnetlink: the tables keep changing while they are read");
 }
 
+void make_no_link_local(NetlinkSocket& socket, int index) {
+  ifinfomsg header{};
+  header.ifi_index = index;
+  NetlinkMessage message(RTM_NEWLINK, 0, header);
+  message.nest(IFLA_AF_SPEC, [&] {
+    message.nest(AF_INET6, [&] {
+      const uint8_t mode = IN6_ADDR_GEN_MODE_NONE;
+      message.put(IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof mode);
+    });
+  });
+  (void)socket.try_request(message);
+}
+
 }  // namespace husk

@@ -111,4 +111,8 @@ class NetlinkSocket {
   std::string kernel_says_;  // of the last error, may be empty
 };
 
+// The kernel makes no IPv6 link-local address for the interface by itself, and has nothing to say there
+// without one. Best effort: a kernel without IPv6 does not know the attribute.
+void make_no_link_local(NetlinkSocket& socket, int index);
+
 }  // namespace husk

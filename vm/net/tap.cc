@@ -1,7 +1,6 @@
 #include "vm/net/tap.h"
 
 #include <fcntl.h>
-#include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -20,20 +19,6 @@ NetlinkMessage change(const Tap& tap, unsigned flags) {
   return NetlinkMessage(RTM_NEWLINK, 0, header);
 }
 
-// The tap is a wire: the host's IPv6 must not greet the guest from it (router solicitations, multicast
-// reports). Best effort, since a kernel without IPv6 does not know the attribute and has nothing to say
-// either.
-void silence_ipv6(NetlinkSocket& socket, const Tap& tap) {
-  NetlinkMessage message = change(tap, 0);
-  message.nest(IFLA_AF_SPEC, [&] {
-    message.nest(AF_INET6, [&] {
-      const uint8_t mode = IN6_ADDR_GEN_MODE_NONE;
-      message.put(IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof(mode));
-    });
-  });
-  (void)socket.try_request(message);
-}
-
 }  // namespace
 
 Tap make_tap(NetlinkSocket& socket, uint32_t mtu) {
@@ -48,7 +33,9 @@ Tap make_tap(NetlinkSocket& socket, uint32_t mtu) {
   tap.name = request.ifr_name;
   tap.index = static_cast<int>(if_nametoindex(request.ifr_name));
   if (tap.index == 0) throw_errno("find tap " + tap.name);
-  silence_ipv6(socket, tap);
+  // The tap is a wire: the host's IPv6 must not greet the guest from it (router solicitations, multicast
+  // reports).
+  make_no_link_local(socket, tap.index);
   NetlinkMessage up = change(tap, IFF_UP);
   up.put(IFLA_MTU, mtu);
   socket.request(up, "bring up tap " + tap.name);
