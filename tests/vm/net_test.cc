@@ -397,6 +397,10 @@ TEST(HostEnd, RoutesFollowAndAreUndone) {
     EXPECT_NE(way("169.254.104.9").find("dev husk1 table 26741 src 169.254.105.4"), std::string::npos);
     EXPECT_NE(way("127.0.0.11").find("dev lo"), std::string::npos);
     EXPECT_NE(way("10.0.0.1").find("dev eth0 src 10.0.0.2"), std::string::npos);
+    // Docker's DNS answers its client there.
+    EXPECT_NE(way("127.0.0.1 from 127.0.0.11").find("dev lo"), std::string::npos);
+    EXPECT_NE(way("10.0.0.2 from 10.0.0.2").find("dev lo"), std::string::npos);
+    EXPECT_NE(way("127.0.0.1 from 169.254.105.2").find("dev husk0"), std::string::npos);
     EXPECT_NE(way("10.0.0.2 from 10.0.0.1 iif eth0").find("local"), std::string::npos);
     EXPECT_TRUE(update_splices(world.container.get(), known).changed.empty());
 

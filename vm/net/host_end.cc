@@ -10,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <string>
@@ -23,8 +24,9 @@ namespace {
 
 constexpr uint32_t kTable = 0x6875;  // of routing: husk's mark, as in traffic_control.cc
 constexpr uint32_t kBeforeAll = 0;   // the priority of the kernel's own rule for the local table
-constexpr unsigned kFirstBlock = 104, kBlocks = 16;  // 169.254.104.0/24, and the next ones
-constexpr unsigned kMaxTaps = 120;                   // two addresses of a block each
+constexpr unsigned kFirstBlock = 104, kBlocks = 8;  // 169.254.104.0/24, and the next ones
+constexpr const char* kAllBlocks = "169.254.104.0/21";
+constexpr unsigned kMaxTaps = 120;  // two addresses of a block each
 
 IpAddress loopback() {
   return parse_ip("127.0.0.1");
@@ -125,32 +127,41 @@ void allow_loopback(NetlinkSocket& socket, const Tap& tap) {
   socket.request(message, "set up the tap for loopback addresses");
 }
 
-NetlinkMessage rule(int type, int flags, uint32_t table, const std::string& in) {
+NetlinkMessage rule(int type, int flags, uint32_t table, const IpAddress* from = nullptr) {
   fib_rule_hdr header{};
   header.family = AF_INET;
   header.action = FR_ACT_TO_TBL;
+  header.src_len = from ? from->prefix : 0;
   NetlinkMessage message(type, flags, header);
   message.put(FRA_PRIORITY, kBeforeAll);
   message.put(FRA_TABLE, table);
-  if (!in.empty()) message.put(FRA_IIFNAME, in);
+  if (!from) return message;
+  message.put(FRA_SRC, from->bytes.data(), from->size());
+  message.put(FRA_IIFNAME, std::string("lo"));  // what this namespace's own sockets send
   return message;
 }
 
-NetlinkMessage own_rule(int type, int flags) {
-  return rule(type, flags, kTable, "lo");  // for what comes from this namespace's sockets
+// Sockets that have no source yet, and what then has one of ours. A server there that answers 127.0.0.1
+// (Docker's DNS) has a source, and its client here.
+std::array<IpAddress, 2> rule_sources() {
+  return {parse_cidr("0.0.0.0/32"), parse_cidr(kAllBlocks)};
 }
 
 // Of two rules of one priority the older one is asked first: so the kernel's own is made anew behind ours. It
-// is the same afterwards, and stays when ours goes. What comes from outside still finds the local table only.
+// is the same afterwards, and stays when ours go. What comes from outside still finds the local table only.
 void ask_own_table_first(NetlinkSocket& socket) {
-  const int errnum = socket.try_request(own_rule(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL));
-  if (errnum == EEXIST) return;
-  if (errnum != 0) socket.fail("add a rule for routes to the guest", errnum);
-  NetlinkMessage again = rule(RTM_NEWRULE, NLM_F_CREATE, RT_TABLE_LOCAL, "");
+  bool added = false;
+  for (const IpAddress& from : rule_sources()) {
+    const int errnum = socket.try_request(rule(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, kTable, &from));
+    if (errnum != 0 && errnum != EEXIST) socket.fail("add a rule for routes to the guest", errnum);
+    added |= errnum == 0;
+  }
+  if (!added) return;
+  NetlinkMessage again = rule(RTM_NEWRULE, NLM_F_CREATE, RT_TABLE_LOCAL);
   const uint8_t protocol = RTPROT_KERNEL;
   again.put(FRA_PROTOCOL, &protocol, sizeof protocol);
   socket.request(again, "add a rule for the local table");
-  socket.request(rule(RTM_DELRULE, 0, RT_TABLE_LOCAL, ""), "remove the older rule for the local table");
+  socket.request(rule(RTM_DELRULE, 0, RT_TABLE_LOCAL), "remove the older rule for the local table");
 }
 
 template <typename F>
@@ -219,7 +230,7 @@ void forget_host_end(NetlinkSocket& socket) {
     const NetlinkReply<rtmsg, RTA_MAX> route(bytes);
     if (route.valid() && route.u32(RTA_TABLE, route.header().rtm_table) == kTable) return;  // another VM's
   }
-  (void)socket.try_request(own_rule(RTM_DELRULE, 0));
+  for (const IpAddress& from : rule_sources()) (void)socket.try_request(rule(RTM_DELRULE, 0, kTable, &from));
 }
 
 }  // namespace husk::vm

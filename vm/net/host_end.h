@@ -20,7 +20,7 @@ void connect_host_end(NetlinkSocket& socket, const Tap& tap, Interface& interfac
 void update_host_end(NetlinkSocket& socket, const Interface& before, const Interface& now) noexcept;
 // The tap of an interface is not to be used any more: its routes go.
 void disconnect_host_end(NetlinkSocket& socket, const Interface& interface);
-// Where no tap is used any more, the rule goes that made their routes count. Throws.
+// Where no tap is used any more, the rules go that made their routes count. Throws.
 void forget_host_end(NetlinkSocket& socket);
 
 }  // namespace husk::vm
