@@ -152,6 +152,10 @@ shared
     exec_sync "$one" ip -o -4 addr show dev eth0
     like "eth0" "$out" " $ip/24 "
     ok inside busybox wget -q -O /dev/null "http://$ip/bin" || like "answer of the server" "$err" 404
+    # What a port-forward of containerd's does: it enters the pod's network namespace and connects there.
+    local pid
+    pid=$(inside "$HUSK" ${GLOBAL[@]+"${GLOBAL[@]}"} --root /run/containerd/runc/k8s.io state "$POD" | jq .pid)
+    ok nsenter -t "$pid" -n busybox wget -q -O /dev/null http://127.0.0.1/none || like "answer of the loopback" "$err" 404
     # One dies, the other lives on.
     exec_sync "$one" kill -9 1
     exec_sync "$two" true

@@ -84,7 +84,7 @@ links() {
 link_local() { "$@" busybox ip -o -6 addr show dev onemac | sed -nE 's/.* inet6 (fe80[^ ]*) .*/\1/p'; }
 addresses() { "$@" busybox ip -o addr | sed -nE 's, peer [^ ]*,/32,; / (lo|husk[0-9]+) | inet6 fe80/d; s/^[0-9]+: ([^ ]+) +(inet.*)\\.*/\1 \2/p' | sed 's/ *$//' | sort; }
 routes() { "$@" busybox ip -4 route | sort; "$@" busybox ip -6 route | grep -v '^fe80\|^ff00\|husk' | sort; }
-neighbors() { "$@" busybox ip neigh | sed -n 's/ used .* PERMANENT$/ PERMANENT/p' | sort; }
+neighbors() { "$@" busybox ip neigh | grep -v '^169.254.104' | sed -n 's/ used .* PERMANENT$/ PERMANENT/p' | sort; }
 # same WHAT: the container has it as its namespace has.
 same() { is "$1" "$("$1" husk exec "$ID")" "$("$1" in_container_ns)"; }
 
@@ -240,6 +240,81 @@ until_same() { until_ok "the same $1" same "$1" || same "$1"; }
     none_left() { [[ -z $(links husk exec "$ID") ]]; }
     ! has_vm || until_ok "none" none_left
     ok husk delete --force "$ID"
+}
+
+# What decides in the container's namespace where a packet goes.
+routing() { in_container_ns sh -c 'ip -d rule; ip -4 route show table all; ip neigh show nud permanent'; }
+# Its own -T crashes.
+get() { timeout "${PATIENCE:-60}" busybox wget -q -O - "http://$1/"; }
+export -f get
+
+@test "the host's end of the namespace connects to the container's addresses and loopback; the guest and the wire do not get there" {
+    vm_only
+    add_veth one
+    add_veth two
+    number one 0
+    number two 1
+    in_container_ns ip route add default via 10.7.0.1
+    local before i
+    before=$(routing)
+    networked bundle
+    cp "$BUILD/tools/dial" "$BUNDLE/rootfs/bin/"
+    shell 'mkdir /local; echo inside >/www/index.html; echo loopback >/local/index.html; dial dns 10.7.0.2 10.0.0.42 & httpd -p 127.0.0.1:81 -h /local; exec httpd -f -p 80 -h /www'
+    running
+    until_ok "the server" in_container_ns bash -c 'PATIENCE=2 get 10.7.0.2'
+    for i in 10.7.0.2 10.7.1.2 127.0.0.1; do is "page of $i" "$(in_container_ns bash -c "get $i")" inside; done
+    is "page of the loopback" "$(in_container_ns bash -c 'get 127.0.0.1:81')" loopback
+    try in_container_ns bash -c 'get 127.0.0.1:82'
+    like "nobody listens" "$err" 'Connection refused'
+    ok in_container_ns busybox nslookup -type=a some.name 10.7.0.2
+    like "by UDP" "$out" '10.0.0.42'
+    ok in_container_ns busybox ping -c 1 -w 20 127.0.0.1
+    # What is big goes in segments that are bigger than frames.
+    ok husk exec "$ID" sh -c 'head -c 3000000 /dev/zero >/local/big'
+    is "bytes" "$(in_container_ns busybox wget -q -O - http://127.0.0.1:81/big | wc -c)" 3000000
+
+    # A server on the host's side is not for the guest.
+    nsenter "--net=$CONTAINER" busybox httpd -f -p 8080 -h "$T/www" 3>&- &
+    WIRES+=($!)
+    until_ok "a server at the host's end" in_container_ns bash -c 'get 169.254.104.2:8080'
+    for i in 10.7.0.2 127.0.0.1 169.254.104.2; do
+        try husk exec "$ID" timeout 2 wget -q -O - "http://$i:8080/"
+        [[ $status != 0 ]] || fail "$i answers"
+        is "page of $i" "$out" ""
+    done
+    # The guest's loopback is not for the wire; its addresses are.
+    at_peers sh -c 'ip addr flush dev lo && ip route add 127.0.0.0/8 via 10.7.0.2 src 10.7.0.1 && echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet'
+    PATIENCE=2 try at_peers bash -c 'get 127.0.0.1:81'
+    is "exit code of timeout" "$status" 124
+    is "page" "$(at_peers bash -c 'get 10.7.0.2')" inside
+
+    # Addresses come and go, and so do interfaces.
+    in_container_ns sh -c 'ip addr add 10.7.0.9/24 dev one && ip addr del 10.7.1.2/24 dev two && ip addr add 10.7.1.3/24 dev two'
+    until_ok "the new address" in_container_ns bash -c 'PATIENCE=2 get 10.7.0.9'
+    for i in 10.7.0.2 10.7.1.3; do is "page of $i" "$(in_container_ns bash -c "get $i")" inside; done
+    unlike "the old address" "$(routing)" '10\.7\.1\.2 '
+    in_container_ns ip link del one
+    until_ok "the loopback, by the other card" in_container_ns bash -c 'PATIENCE=2 get 127.0.0.1:81'
+    ok husk delete --force "$ID"
+    add_veth one
+    number one 0
+    in_container_ns sh -c 'ip link del two; ip route add default via 10.7.0.1'
+    add_veth two
+    number two 1
+    routing_as_before() { is routing "$(routing | sed 's/ linkdown//')" "$before"; }
+    routing_as_before
+    nothing_in_ns
+
+    # Who is killed leaves the addresses to the host's own stack.
+    running
+    local sandbox
+    sandbox=$(part husk-sandbox "$ID")
+    kill -9 "$sandbox"
+    until_ok "the end" dead "$sandbox"
+    until_ok "the host's own server" in_container_ns bash -c 'PATIENCE=2 get 127.0.0.1:8080'
+    ok husk delete --force "$ID"
+    routing_as_before
+    nothing_in_ns
 }
 
 @test "what cannot be a VM's: one clear error at create, a warning later, the others unharmed" {

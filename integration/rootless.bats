@@ -104,7 +104,7 @@ user_bundle() {
 
 @test "rootless podman run -d: exec, the network of slirp4netns, a port, logs, stop, rm" {
     vm_only
-    ok prun -d -p 18080:80 --network slirp4netns:port_handler=slirp4netns busybox \
+    ok prun -d -p 18080:80 busybox \
         sh -c 'echo served >/www/index.html; httpd -p 80 -h /www; echo ready; sleep 1000'
     ok podman exec "$NAME" sh -c 'ip -o -4 addr show tap0; ip route'
     like "network" "$out" $'10.0.2.100/24.*\ndefault via 10.0.2.2 dev tap0'

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,9 +40,13 @@ struct Interface {
   // nowhere (blackhole, unreachable, prohibit) are the first interface's.
   std::vector<Route> routes;
   std::vector<Neighbor> neighbors;
+  // The host's end of the namespace, on link: what comes from there may be for the card's addresses, or for
+  // 127.0.0.1. Not of a scan.
+  std::optional<Neighbor> host_end;
   // What does not travel:
   int index = 0;                   // the kernel's, where it was scanned
   bool filters_multicast = false;  // it hears only the groups that the host itself has joined
+  int tap = 0;                     // the kernel's index of the tap beside it; 0: none
   std::string refusal;             // why it cannot be a VM's; empty: it can
   bool operator==(const Interface&) const = default;
 };

@@ -3,6 +3,7 @@
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
+#include <linux/ip.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
@@ -160,10 +161,11 @@ void put_gateway(NetlinkMessage& message, const Route& route) {
   message.put(RTA_VIA, &via, sizeof(via));
 }
 
-NetlinkMessage route_message(int type, int flags, int index, const Route& route) {
+NetlinkMessage route_message(int type, int flags, int index, const Route& route,
+                             uint8_t table = RT_TABLE_MAIN) {
   rtmsg header{};
   header.rtm_family = route.ipv6 ? AF_INET6 : AF_INET;
-  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_table = table;
   header.rtm_protocol = static_cast<uint8_t>(route.protocol ? route.protocol : RTPROT_BOOT);
   header.rtm_scope = static_cast<uint8_t>(route.scope);
   header.rtm_type = static_cast<uint8_t>(route.type);
@@ -185,9 +187,10 @@ NetlinkMessage route_message(int type, int flags, int index, const Route& route)
   return message;
 }
 
-void add_route(NetlinkSocket& socket, int index, const Route& route) {
+void add_route(NetlinkSocket& socket, int index, const Route& route, uint8_t table = RT_TABLE_MAIN) {
   // One of the same destination and metric may be another interface's, and stays.
-  const NetlinkMessage message = route_message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, index, route);
+  const NetlinkMessage message =
+      route_message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, index, route, table);
   const std::string what =
       fmt::format("add route to {}{}{}", route.destination.empty() ? "default" : route.destination,
                   route.gateway.empty() ? "" : " via ", route.gateway);
@@ -207,6 +210,23 @@ void take_away(NetlinkSocket& socket, const std::vector<T>& before, const std::v
         socket.fail("take away what it does not have any more", errnum);
 }
 
+// What comes from there may be for the loopback: the host keeps out what others send to it. The route is in
+// the local table, which is asked before any that the container makes, and is not among its routes.
+void reach_host_end(NetlinkSocket& socket, int index, const Neighbor& host_end) {
+  NetlinkMessage loopback = link_change(index);
+  loopback.nest(IFLA_AF_SPEC, [&] {
+    loopback.nest(AF_INET, [&] {
+      loopback.nest(IFLA_INET_CONF, [&] { loopback.put(IPV4_DEVCONF_ROUTE_LOCALNET, uint32_t{1}); });
+    });
+  });
+  socket.request(loopback, "let the host's end reach the loopback");
+  add_neighbor(socket, index, host_end);
+  Route route;
+  route.destination = host_end.address + "/32";
+  route.scope = RT_SCOPE_LINK;
+  add_route(socket, index, route, RT_TABLE_LOCAL);
+}
+
 // ipv6: whether to tell the kernel of that.
 void configure(const Interface& interface, const std::string& device, bool ipv6) {
   const MacAddress mac = parse_mac(interface.mac);
@@ -224,6 +244,7 @@ void configure(const Interface& interface, const std::string& device, bool ipv6)
   set_link(socket, link, mac, mac_text, interface);
   for (const std::string& address : interface.addresses) add_address(socket, link.index, address);
   for (const Neighbor& neighbor : interface.neighbors) add_neighbor(socket, link.index, neighbor);
+  if (interface.host_end) reach_host_end(socket, link.index, *interface.host_end);
   // A gateway has to be reachable before the kernel takes a route through it.
   for (const bool gateway : {false, true})
     for (const Route& route : interface.routes)

@@ -64,6 +64,17 @@ void each(const Json& object, const char* key, F&& read) {
     with_context(fmt::format("{}[{}]", key, i), [&] { read((*list)[i]); });
 }
 
+Json neighbor_to_json(const Neighbor& n) {
+  return {{"address", n.address}, {"mac", n.mac}};
+}
+
+Neighbor neighbor_from_json(const Json& json) {
+  Neighbor neighbor{text(json, "address"), text(json, "mac")};
+  parse_ip(neighbor.address);
+  parse_mac(neighbor.mac);
+  return neighbor;
+}
+
 Json route_to_json(const Route& r) {
   return {{"destination", r.destination},
           {"gateway", r.gateway},
@@ -106,16 +117,18 @@ Route route_from_json(const Json& json) {
 Json interface_to_json(const Interface& interface) {
   Json routes = Json::array(), neighbors = Json::array();
   for (const Route& route : interface.routes) routes.push_back(route_to_json(route));
-  for (const Neighbor& n : interface.neighbors) neighbors.push_back({{"address", n.address}, {"mac", n.mac}});
-  return {{"name", interface.name},
-          {"mac", interface.mac},
-          {"mtu", interface.mtu},
-          {"arp", interface.arp},
-          {"ipv6", interface.ipv6},
-          {"shares_mac", interface.shares_mac},
-          {"addresses", interface.addresses},
-          {"routes", routes},
-          {"neighbors", neighbors}};
+  for (const Neighbor& n : interface.neighbors) neighbors.push_back(neighbor_to_json(n));
+  Json json = {{"name", interface.name},
+               {"mac", interface.mac},
+               {"mtu", interface.mtu},
+               {"arp", interface.arp},
+               {"ipv6", interface.ipv6},
+               {"shares_mac", interface.shares_mac},
+               {"addresses", interface.addresses},
+               {"routes", routes},
+               {"neighbors", neighbors}};
+  if (interface.host_end) json["host_end"] = neighbor_to_json(*interface.host_end);
+  return json;
 }
 
 Interface interface_from_json(const Json& json) {
@@ -138,12 +151,13 @@ Interface interface_from_json(const Json& json) {
         parse_cidr(interface.addresses.back());
       });
       each(json, "routes", [&](const Json& entry) { interface.routes.push_back(route_from_json(entry)); });
-      each(json, "neighbors", [&](const Json& entry) {
-        Neighbor neighbor{text(entry, "address"), text(entry, "mac")};
-        parse_ip(neighbor.address);
-        parse_mac(neighbor.mac);
-        interface.neighbors.push_back(std::move(neighbor));
-      });
+      each(json, "neighbors",
+           [&](const Json& entry) { interface.neighbors.push_back(neighbor_from_json(entry)); });
+      if (const Json* end = member(json, "host_end"))
+        with_context("host_end", [&] {
+          interface.host_end = neighbor_from_json(*end);
+          if (parse_ip(interface.host_end->address).family != AF_INET) invalid("not an IPv4 address");
+        });
       return interface;
     });
   });

@@ -281,6 +281,22 @@ TEST(Netlink, ReconfigureTakesAwayOnlyWhatWasSaidBefore) {
   });
 }
 
+TEST(Netlink, TheHostEndIsOnLinkAndMayReachTheLoopback) {
+  in_new_namespace([] {
+    make_pair();
+    Interface wanted = example();
+    wanted.host_end = Neighbor{"169.254.104.2", "02:00:00:00:00:01"};
+    const Interface i = interface_from_json(interface_to_json(wanted));
+    EXPECT_EQ(i.host_end, wanted.host_end);
+    for (int time = 0; time < 2; ++time) configure_interface(i);
+    EXPECT_EQ(system("ip route get 169.254.104.2 | grep -q '^169.254.104.2 dev eth7'"), 0);
+    EXPECT_EQ(system("test -z \"$(ip route show 169.254.104.2)\""), 0);  // not among the container's
+    EXPECT_EQ(system("ip neigh show dev eth7 | grep -q '169.254.104.2 lladdr 02:00:00:00:00:01 PERMANENT'"),
+              0);
+    EXPECT_EQ(system("grep -q 1 /proc/sys/net/ipv4/conf/eth7/route_localnet"), 0);
+  });
+}
+
 TEST(Netlink, OwnTaps) {
   for (const char* name : {"husk0", "husk12"}) EXPECT_TRUE(is_own_tap(name)) << name;
   for (const char* name : {"husk", "husk-lan", "huskcard1", "husk0x", "eth0"})
@@ -385,6 +401,9 @@ TEST(NetlinkJson, Malformed) {
       R"({"neighbors": [{"address": "10.0.0.1"}]})",
       R"({"neighbors": [{"address": "10.0.0.1/8", "mac": "02:00:00:00:00:01"}]})",
       R"({"neighbors": [{"address": "10.0.0.1", "mac": "01:00:00:00:00:01"}]})",
+      R"({"host_end": 1})",
+      R"({"host_end": {"address": "10.0.0.1/8", "mac": "02:00:00:00:00:01"}})",
+      R"({"host_end": {"address": "fd00::1", "mac": "02:00:00:00:00:01"}})",
   };
   for (const std::string& patch : patches) {
     const auto change = nlohmann::json::parse(patch);

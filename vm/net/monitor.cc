@@ -28,6 +28,7 @@ bool concerns_link(std::vector<char>& bytes) {
 bool concerns_route(std::vector<char>& bytes) {
   const NetlinkReply<rtmsg, RTA_MAX> route(bytes);
   if (!route.valid()) return false;
+  if (route.u32(RTA_TABLE, route.header().rtm_table) != RT_TABLE_MAIN) return false;
   return route.header().rtm_protocol != RTPROT_KERNEL && !(route.header().rtm_flags & RTM_F_CLONED);
 }
 

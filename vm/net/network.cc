@@ -11,6 +11,7 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/linux/netlink_socket.h"
 #include "libcontainer/linux/network_namespace.h"
+#include "vm/net/host_end.h"
 #include "vm/net/tap.h"
 #include "vm/net/traffic_control.h"
 
@@ -28,7 +29,7 @@ void hear_all_multicast(NetlinkSocket& socket, const Interface& interface, bool 
   (void)socket.try_request(message);
 }
 
-Endpoint splice_interface(NetlinkSocket& socket, const Interface& interface) {
+Endpoint splice_interface(NetlinkSocket& socket, Interface interface, const std::vector<Interface>& all) {
   if (!interface.refusal.empty()) throw Error(ErrorKind::kUnsupported, interface.refusal);
   const int index = interface.index;
   Tap tap = make_tap(socket, interface.mtu);
@@ -44,13 +45,15 @@ Endpoint splice_interface(NetlinkSocket& socket, const Interface& interface) {
     throw;
   }
   if (interface.filters_multicast) hear_all_multicast(socket, interface, true);
-  return {interface, std::move(tap.name), std::move(tap.fd)};
+  connect_host_end(socket, tap, interface, all);
+  return {std::move(interface), std::move(tap.name), std::move(tap.fd)};
 }
 
 // That it has gone is fine.
 void remove_from(NetlinkSocket& socket, const Interface& interface) noexcept {
   if (!interface.refusal.empty()) return;
   try {
+    disconnect_host_end(socket, interface);
     if (interface.filters_multicast) hear_all_multicast(socket, interface, false);
     if (const int errnum = remove_ingress(socket, interface.index))
       spdlog::warn("removing the ingress qdisc of interface {}: {}", interface.name, strerror(errnum));
@@ -68,9 +71,9 @@ const Interface* find(const std::vector<Interface>& interfaces, int index) {
   return found == interfaces.end() ? nullptr : &*found;
 }
 
-Endpoint connect(NetlinkSocket& socket, const Interface& interface) {
+Endpoint connect(NetlinkSocket& socket, const Interface& interface, const std::vector<Interface>& all) {
   return with_context("connecting interface " + interface.name + " to the VM",
-                      [&] { return splice_interface(socket, interface); });
+                      [&] { return splice_interface(socket, interface, all); });
 }
 
 }  // namespace
@@ -83,10 +86,12 @@ std::vector<Endpoint> splice_namespace(int netns_fd) {
     try {
       const std::vector<Interface> interfaces = scan_interfaces();
       endpoints.reserve(interfaces.size());  // nothing may fail between a splice and its entry here
-      for (const Interface& interface : interfaces) endpoints.push_back(connect(socket, interface));
+      for (const Interface& interface : interfaces)
+        endpoints.push_back(connect(socket, interface, interfaces));
     } catch (...) {
       // The taps end with their fds, which the caller never gets.
       for (const Endpoint& endpoint : endpoints) remove_from(socket, endpoint.interface);
+      forget_host_end(socket);
       throw;
     }
   });
@@ -101,7 +106,12 @@ Changes update_splices(int netns_fd, const std::vector<Interface>& known) {
     for (const Interface& old : known) {
       const Interface* same = find(now, old.index);
       if (same && same_card(*same, old)) {
-        if (*same != old) changes.changed.push_back(*same);
+        Interface changed = *same;
+        changed.host_end = old.host_end;
+        changed.tap = old.tap;
+        if (changed == old) continue;
+        update_host_end(socket, old, changed);
+        changes.changed.push_back(std::move(changed));
       } else {
         remove_from(socket, old);  // it may be there, but down
         changes.gone.push_back(old);
@@ -111,7 +121,7 @@ Changes update_splices(int netns_fd, const std::vector<Interface>& known) {
       const Interface* old = find(known, interface.index);
       if (old && same_card(*old, interface)) continue;
       try {
-        changes.added.push_back(connect(socket, interface));
+        changes.added.push_back(connect(socket, interface, now));
       } catch (const Error& e) {
         spdlog::warn("{}", e.what());
         changes.refused.push_back(interface);
@@ -127,6 +137,7 @@ void unsplice(int netns_fd, const std::vector<Interface>& interfaces) noexcept {
     in_network_namespace(netns_fd, [&] {
       NetlinkSocket socket;
       for (const Interface& interface : interfaces) remove_from(socket, interface);
+      forget_host_end(socket);
     });
   } catch (const std::exception& e) {
     spdlog::warn("disconnecting the VM's network interfaces: {}", e.what());
@@ -141,6 +152,7 @@ void unsplice_all(const std::string& netns_path) noexcept {
       for (const Interface& interface : scan_interfaces())
         if (interface.refusal.empty() && !redirects_to_tap(socket, interface.index))
           remove_from(socket, interface);
+      forget_host_end(socket);
     });
   } catch (const std::exception& e) {
     spdlog::warn("disconnecting the interfaces in {}: {}", netns_path, e.what());

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 
 #include "libcontainer/base/error.h"
+#include "libcontainer/linux/netlink_address.h"
 
 namespace husk::vm {
 namespace {
@@ -33,6 +34,8 @@ Tap make_tap(NetlinkSocket& socket, uint32_t mtu) {
   tap.name = request.ifr_name;
   tap.index = static_cast<int>(if_nametoindex(request.ifr_name));
   if (tap.index == 0) throw_errno("find tap " + tap.name);
+  check(ioctl(tap.fd.get(), SIOCGIFHWADDR, &request), "ask for the MAC address of tap " + tap.name);
+  tap.mac = format_mac(reinterpret_cast<const uint8_t*>(request.ifr_hwaddr.sa_data));
   // The tap is a wire: the host's IPv6 must not greet the guest from it (router solicitations, multicast
   // reports).
   make_no_link_local(socket, tap.index);

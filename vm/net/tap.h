@@ -10,7 +10,7 @@ namespace husk::vm {
 
 struct Tap {
   UniqueFd fd;
-  std::string name;
+  std::string name, mac;
   int index = 0;
 };
 

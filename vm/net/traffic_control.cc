@@ -23,7 +23,7 @@ namespace {
 constexpr uint32_t kIngressHandle = 0xffff0000;  // "ffff:", the kernel knows no other for ingress
 constexpr uint32_t kPriority = 0x6875;           // also the mark by which husk knows its own filter again
 // Asked before that: a priority is for one protocol.
-constexpr uint32_t kArpPriority = kPriority - 2, kIpPriority = kPriority - 1;
+constexpr uint32_t kBpfPriority = kPriority - 3, kArpPriority = kPriority - 2, kIpPriority = kPriority - 1;
 constexpr int kFirstAction = 1;
 constexpr uint32_t kDnsPort = 53;
 
@@ -190,6 +190,18 @@ void redirect_ingress(NetlinkSocket& socket, int from, int to) {
     socket.request(u32_filter(from, to), "add a u32 filter");
   else if (errnum != 0)
     socket.fail("add a matchall filter", errnum);
+}
+
+void add_bpf_filter(NetlinkSocket& socket, int index, const std::vector<sock_filter>& program,
+                    BpfResult result) {
+  NetlinkMessage message = filter(index, "bpf", kBpfPriority);
+  message.nest(TCA_OPTIONS, [&] {
+    const auto length = static_cast<uint16_t>(program.size());
+    message.put(TCA_BPF_OPS_LEN, &length, sizeof length);
+    message.put(TCA_BPF_OPS, program.data(), program.size() * sizeof(sock_filter));
+    if (result == BpfResult::kAction) message.put(TCA_BPF_FLAGS, uint32_t{TCA_BPF_FLAG_ACT_DIRECT});
+  });
+  socket.request(message, "add a bpf filter");
 }
 
 void pass_resolver(NetlinkSocket& socket, int from) {
