@@ -126,6 +126,15 @@ void Sandbox::end_relays(std::map<std::string, ProcessEntry>& processes) {
   processes.clear();
 }
 
+void Sandbox::watch_volumes(const std::string& id) noexcept {
+  std::vector<pid_t> servers;
+  {
+    std::lock_guard plug_lock(plug_mutex_);
+    if (share_) servers = share_->pids();
+  }
+  changes_->begin(id, servers);
+}
+
 void Sandbox::remove(const std::string& id) {
   std::map<std::string, ProcessEntry>
       processes;  // their relays end outside of the lock, since they call back
@@ -148,6 +157,7 @@ void Sandbox::remove(const std::string& id) {
   }
   end_relays(processes);
   connections_->remove(id);
+  changes_->remove(id);
   {
     std::lock_guard plug_lock(plug_mutex_);
     if (share_) share_->remove(id);
@@ -219,9 +229,12 @@ Json Sandbox::handle(Message& request) {
       }
       collect_trace();
       spdlog::debug("{} started", id);
-      std::lock_guard lock(mutex_);
-      Container& container = find(id);
-      if (container.status == Status::kCreated) container.status = Status::kRunning;
+      {
+        std::lock_guard lock(mutex_);
+        Container& container = find(id);
+        if (container.status == Status::kCreated) container.status = Status::kRunning;
+      }
+      watch_volumes(id);
     } else if (op == "exec") {
       exec(body, request.fds);
     } else if (op == "status") {
