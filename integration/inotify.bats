@@ -1,5 +1,5 @@
 # inotify(7) in a container, of what the host changes in its volumes: what a program that watches a tree there is told, and what
-# it must not be. The reference is what integration/tools/watch.cc prints on the host.
+# it must not be. The reference is what integration/tools/watch_files.cc prints on the host.
 load helpers
 
 setup() {
@@ -16,9 +16,9 @@ teardown() {
 watching() {
     new_bundle "$1"
     docker_caps
-    cp "$BUILD/tools/watch" "$BUNDLE/rootfs/bin/"
+    cp "$BUILD/tools/watch_files" "$BUNDLE/rootfs/bin/"
     mount_at /volume "$T/volume" rw
-    shell "${2:-exec watch -r /volume}"
+    shell "${2:-exec watch_files -r /volume}"
 }
 mount_at() {
     edit --arg d "$1" --arg s "$2" --arg o "$3" '.mounts += [{destination: $d, type: "bind", source: $s, options: ["rbind", $o]}]'
@@ -48,7 +48,7 @@ settle() {
     mkdir -p "$T/volume/old/below"
     watching bundle
     begin "$ID"
-    "$BUILD/tools/watch" -r "$T/volume" >"$T/host.out" 3>&- &
+    "$BUILD/tools/watch_files" -r "$T/volume" >"$T/host.out" 3>&- &
     WATCHER=$!
     until_ok "the host's own" grep -q ready "$T/host.out"
     local times
@@ -56,7 +56,9 @@ settle() {
     times=$(stat -c '%x %y %z' "$T/volume/file")
     settle "$ID" settled1
     is "the file's times" "$(stat -c '%x %y %z' "$T/volume/file")" "$times"
-    (cd "$T/volume" && mv file renamed && mkdir new && mv old/below new/moved && rm link fifo)
+    mkdir "$T/volume/new"
+    wait_output "$ID" '^/volume/new CREATE ISDIR'
+    (cd "$T/volume" && mv file renamed && mv old/below new/moved && rm link fifo)
     wait_output "$ID" '^/volume/fifo DELETE'
     wait_output "$ID" '^/volume/new/moved MOVED_TO'
     (cd "$T/volume" && echo three >new/moved/three && echo x >'a name
@@ -74,10 +76,10 @@ of two lines')
 }
 
 @test "who is told of a change sees it, and a watched file that is replaced has gone" {
-    watching bundle 'watch /volume/conf | while read -r path events; do echo "$path $events: $(cat /volume/conf | tr "\n" " ")$(stat -c %s /volume/conf)"; done & exec watch /volume'
+    watching bundle 'watch_files /volume/conf | while read -r path events; do echo "$path $events: $(cat /volume/conf | tr "\n" " ")$(stat -c %s /volume/conf)"; done & exec watch_files /volume'
     echo v1 >"$T/volume/conf"
     begin "$ID"
-    wait_output "$ID" '^ready: v1 3'
+    wait_output "$ID" '^ready : v1 3'
     echo v2 >"$T/volume/conf"
     wait_output "$ID" '^/volume/conf CLOSE_WRITE: v2 3'
     echo v3, longer >"$T/volume/conf"
@@ -93,7 +95,7 @@ of two lines')
 @test "read-only volumes, and a single file" {
     mkdir "$T/more"
     echo one >"$T/conf"
-    watching bundle 'watch /conf & watch /more & exec watch /volume'
+    watching bundle 'watch_files /conf & watch_files /more & exec watch_files /volume'
     mount_at /more "$T/more" ro
     mount_at /conf "$T/conf" ro
     begin "$ID"
@@ -146,7 +148,7 @@ of two lines')
     vm_only
     mkdir -p "$T/volume/many/"{1..1100}"/below"
     GLOBAL+=(--log "$T/log")
-    watching bundle 'exec watch /volume /volume/many/1100/below'
+    watching bundle 'exec watch_files /volume /volume/many/1100/below'
     begin "$ID"
     (cd "$T/volume" && mkdir busy && cd busy && seq 20000 | xargs touch)
     touch "$T/volume/many/1100/below/file"

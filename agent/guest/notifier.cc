@@ -47,7 +47,8 @@ bool Notifier::notify(const std::string& volume, const std::string& path, uint32
   request.mask = mask;
   request.cookie = next_cookie_++;
   memcpy(request.name, name.data(), name.size());
-  return ioctl(device_.get(), HUSK_NOTIFY, &request) > 0;
+  if (!folder) return false;
+  return check(ioctl(device_.get(), HUSK_NOTIFY, &request), "/dev/husk-notify: " + printable(path)) > 0;
 }
 
 }  // namespace husk::guest

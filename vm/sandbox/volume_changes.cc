@@ -10,10 +10,6 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/trace.h"
 
-namespace husk::deadline {  // TEMPORARY
-inline constexpr milliseconds kChangesWatched{100}, kChangesUnwatched{1000};
-}  // namespace husk::deadline
-
 namespace husk::vm {
 namespace {
 
@@ -134,7 +130,9 @@ bool VolumeChanges::tell(TreeChanges& changes) {
   std::vector<FileChange> told;
   for (TreeChange& change : changes.take(wire::kMaxChanges))
     told.push_back({std::move(change.tree), std::move(change.path), change.mask});
-  return agent_.notify_changes(told);
+  const bool watched = agent_.notify_changes(told);
+  spdlog::debug("{} changes on the host told, {}", told.size(), watched ? "watched" : "not watched");
+  return watched;
 }
 
 // --- the end ---
