@@ -65,7 +65,7 @@ settle() {
 of two lines')
     settle "$ID" settled2
     # What is gone a moment after it changed is not looked for.
-    for name in new/moved/three new/moved new; do
+    for name in new/moved/file new/moved/three new/moved new; do
         rm -d "$T/volume/$name"
         wait_output "$ID" "^/volume/$name DELETE\( \|$\)"
     done
