@@ -71,6 +71,8 @@ of two lines')
     done
     settle "$ID" settled3
     is "the container's events" "$(told "$T/$ID.out")" "$(told "$T/host.out")"
+    kill "$WATCHER"
+    WATCHER=
     ok husk delete --force "$ID"
     nothing_left
 }
