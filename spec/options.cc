@@ -76,6 +76,8 @@ const std::vector<Row>& rows() {
            "$XDG_RUNTIME_DIR by default."),
       number("template_cap", &O::template_cap, "1024", 0, 1048576, "MiB",
              "The most that all saved VMs together may occupy; the one used longest ago goes first."),
+      boolean("inotify", &O::inotify, "true",
+              "Whether programs in a container see by inotify(7) what the host changes in its volumes."),
       choice("host_network", &O::host_network, "refuse", {"refuse", "user"},
              "What a container in the host's network namespace gets: an error, or (user) a network of "
              "QEMU's that translates its connections to the host's addresses."),

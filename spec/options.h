@@ -29,6 +29,7 @@ struct Options {
   bool use_template = true;        // "template": start from a saved VM
   std::string template_folder;     // where saved VMs are; default /run/husk/templates
   uint32_t template_cap = 1024;    // MiB of all saved VMs together
+  bool inotify = true;             // the guest is told of changes on the host
   std::string host_network;        // "refuse" (default) or "user"
   std::string log_level;           // trace debug info warning (default) error
   bool hypervisor_sandbox = true;  // QEMU's own -sandbox: a seccomp filter around the VMM

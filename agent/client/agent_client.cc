@@ -292,4 +292,16 @@ std::unique_ptr<CarryStream> AgentClient::carry(uint64_t connection) {
   return carry_over_grpc(*impl_->stub, connection);
 }
 
+bool AgentClient::notify_changes(const std::vector<FileChange>& changes) {
+  agent::NotifyChangesRequest request;
+  for (const FileChange& change : changes) {
+    agent::FileChange* out = request.add_changes();
+    out->set_volume(change.volume);
+    out->set_path(change.path);
+    out->set_mask(change.mask);
+  }
+  return impl_->call(&agent::Agent::Stub::NotifyChanges, request, "guest: telling of changed files")
+      .watched();
+}
+
 }  // namespace husk

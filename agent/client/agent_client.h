@@ -67,6 +67,12 @@ struct GuestContainer {
   pid_t pid = 0;           // in the guest
 };
 
+// What has happened to a file of a volume (agent.proto).
+struct FileChange {
+  std::string volume, path;
+  uint32_t mask = 0;
+};
+
 class AgentClient {
  public:
   explicit AgentClient(UniqueFd socket);
@@ -136,6 +142,10 @@ class AgentClient {
   std::unique_ptr<ListenStream> listen(const GuestPort& port);
   // connection: of ListenStream::News. An unknown one ends at once.
   std::unique_ptr<CarryStream> carry(uint64_t connection);
+
+  // At most wire::kMaxChanges. False: nobody in the guest watches any of them. Throws kUnsupported where the
+  // guest's kernel cannot tell.
+  bool notify_changes(const std::vector<FileChange>& changes);
 
  private:
   struct Impl;

@@ -69,6 +69,11 @@ Listener Guest::listen(const LoopbackPort& port, const std::string& network) {
   return Listener(port, namespaces_.network(network));
 }
 
+bool Guest::notify_change(const std::string& volume, const std::string& path, uint32_t mask) {
+  const std::shared_ptr<Volume> held = volumes_.find(volume);
+  return held && notifier_.notify(volume, path, mask);
+}
+
 void Guest::shutdown() noexcept {
   auto attempt = [](auto&& step) {
     try {

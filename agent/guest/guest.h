@@ -11,6 +11,7 @@
 #include "agent/guest/container.h"
 #include "agent/guest/namespaces.h"
 #include "agent/guest/network.h"
+#include "agent/guest/notifier.h"
 
 namespace husk::guest {
 
@@ -32,6 +33,8 @@ class Guest {
   void unplug(const std::string& port) { network_.unplug(port); }
   // network: as for configure_network.
   Listener listen(const LoopbackPort& port, const std::string& network);
+  // False: nobody watches it. Throws kUnsupported.
+  bool notify_change(const std::string& volume, const std::string& path, uint32_t mask);
   Connections& connections() { return connections_; }
   // Kills everything and syncs; goes on past what fails, which is logged.
   void shutdown() noexcept;
@@ -45,6 +48,7 @@ class Guest {
   Network network_;
   SharedMemories memories_;
   Volumes volumes_;
+  Notifier notifier_;
   Connections connections_;
 };
 

@@ -99,4 +99,10 @@ std::shared_ptr<Volume> Volumes::get(const std::string& path) {
   return volume;
 }
 
+std::shared_ptr<Volume> Volumes::find(const std::string& path) {
+  std::lock_guard lock(mutex_);
+  const auto found = all_.find(path);
+  return found == all_.end() ? nullptr : found->second.lock();
+}
+
 }  // namespace husk::guest

@@ -52,6 +52,8 @@ class Volumes {
  public:
   // Null where the path is not below the share.
   std::shared_ptr<Volume> get(const std::string& path);
+  // Null where nobody holds it.
+  std::shared_ptr<Volume> find(const std::string& path);
 
  private:
   std::mutex mutex_;

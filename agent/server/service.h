@@ -18,6 +18,8 @@ class AgentService final : public agent::Agent::Service {
   grpc::Status Unplug(grpc::ServerContext*, const agent::UnplugRequest*, agent::Empty*) override;
   grpc::Status ListContainers(grpc::ServerContext*, const agent::Empty*,
                               agent::ListContainersReply*) override;
+  grpc::Status NotifyChanges(grpc::ServerContext*, const agent::NotifyChangesRequest*,
+                             agent::NotifyChangesReply*) override;
   grpc::Status TakeTrace(grpc::ServerContext*, const agent::Empty*, agent::TakeTraceReply*) override;
   grpc::Status Shutdown(grpc::ServerContext*, const agent::Empty*, agent::Empty*) override;
 

@@ -112,6 +112,18 @@ grpc::Status AgentService::TakeTrace(grpc::ServerContext*, const agent::Empty*,
   });
 }
 
+grpc::Status AgentService::NotifyChanges(grpc::ServerContext*, const agent::NotifyChangesRequest* request,
+                                         agent::NotifyChangesReply* reply) {
+  return at_border([&] {
+    if (request->changes_size() > wire::kMaxChanges)
+      throw Error(ErrorKind::kInvalid, "more than " + std::to_string(wire::kMaxChanges) + " changes");
+    bool watched = false;
+    for (const agent::FileChange& change : request->changes())
+      watched |= guest_.notify_change(change.volume(), change.path(), change.mask());
+    reply->set_watched(watched);
+  });
+}
+
 grpc::Status AgentService::Shutdown(grpc::ServerContext*, const agent::Empty*, agent::Empty*) {
   return at_border([&] { guest_.shutdown(); });
 }

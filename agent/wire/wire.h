@@ -20,6 +20,7 @@ inline constexpr size_t kStdinWindow = 256u << 10;   // of stdin on the way, see
 inline constexpr size_t kOutputWindow = 256u << 10;  // the same of each output, see AttachInput.stdout_taken
 inline constexpr size_t kMaxRest = 1u << 20;         // of an output beyond it, once the process has ended
 inline constexpr unsigned kMaxConnections = 64;      // that Listen and Carry have at a time
+inline constexpr int kMaxChanges = 256;              // of files, in one NotifyChanges
 inline constexpr int kMaxRpcMessage = 16 << 20;      // a config.json may be large
 
 // Takes the fd over. Such a channel cannot reconnect: when the fd ends, every call fails with UNAVAILABLE.

@@ -233,6 +233,13 @@ TEST_F(ClientTest, TheGuestsTraceIsByTheHostsClock) {
   EXPECT_EQ(events[0].end_ns - events[0].begin_ns, 1000);
 }
 
+TEST_F(ClientTest, ChangesOfFiles) {
+  EXPECT_TRUE(client_.notify_changes({{"/v", "a\xff", 2}, {"/w", "", 4}}));
+  EXPECT_EQ(fake_.calls().back(), "NotifyChanges /v:a\xff:2;/w::4;");
+  fake_.fail("NotifyChanges", Error(ErrorKind::kUnsupported, "no driver"));
+  EXPECT_EQ(error_of([&] { client_.notify_changes({}); }).kind(), ErrorKind::kUnsupported);
+}
+
 TEST_F(ClientTest, AGuestsBrokenTraceIsAnError) {
   for (const char* events : {"", "{}", R"([{"name": 5}])"}) {
     fake_.events_json = events;

@@ -172,6 +172,14 @@ class FakeAgent : public agent::Agent::Service {
     reply->set_ended_ns(trace_clock_ns);
     return called("TakeTrace");
   }
+  grpc::Status NotifyChanges(grpc::ServerContext*, const agent::NotifyChangesRequest* request,
+                             agent::NotifyChangesReply* reply) override {
+    std::string about;
+    for (const agent::FileChange& change : request->changes())
+      about += change.volume() + ":" + change.path() + ":" + std::to_string(change.mask()) + ";";
+    reply->set_watched(true);
+    return called("NotifyChanges", about);
+  }
   grpc::Status Shutdown(grpc::ServerContext*, const agent::Empty*, agent::Empty*) override {
     return called("Shutdown");
   }

@@ -117,7 +117,7 @@ TEST_F(ShareTest, LeavesNothing) {
               pid_t pid;
               {
                 auto share = start();
-                pid = share->pid();
+                pid = share->pids().front();
                 share->add("c1", "a", clone_for_share(folder / "data", {}));
                 share->add("c2", "b", clone_for_share(folder / "data/file", {true, false}));
                 require(read_file("/proc/net/unix").find(config.folder) == std::string::npos,
@@ -137,7 +137,7 @@ TEST_F(ShareTest, VirtiofsdDiesWithItsParent) {
     enter_private_mount_namespace();
     auto share = start();
     usleep(200000);  // virtiofsd forks into its own pid namespace
-    std::string pid = std::to_string(share->pid());
+    std::string pid = std::to_string(share->pids().front());
     write_all(theirs.get(), pid + " " + read_file("/proc/" + pid + "/task/" + pid + "/children"), "pipe");
     pause();
   }

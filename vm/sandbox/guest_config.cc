@@ -46,6 +46,13 @@ bool is_below(const std::string& path, const std::string& dir) {
   return path == dir || path.rfind(dir + "/", 0) == 0;
 }
 
+// A container's own, which engines make and change as they need.
+bool is_engines_file(const std::string& destination) {
+  for (const char* file : {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv"})
+    if (destination == file) return true;
+  return false;
+}
+
 // Two paths or namespaces of the host that are the same one have the same name.
 std::string name_of(const struct stat& st) {
   return std::to_string(st.st_dev) + "-" + std::to_string(st.st_ino);
@@ -121,6 +128,7 @@ void translate_bind(spec::Mount& mount, const GuestConfigArgs& args, const std::
   SharedSource& shared = guest.shared.emplace_back(SharedSource{name, source, kind});
   translate_idmap(mount, shared, *guest.config.linux_);
   if (shared.uids.empty()) shared.name = volume_name(source, kind);
+  shared.watched = args.inotify && !is_engines_file(clean_path(mount.destination));
   mount.source = Share::guest_path(args.id, shared.name);
 }
 

@@ -22,6 +22,7 @@ struct SharedSource {
   bool overlay = false;                               // source: mount(2)'s data
   std::vector<spec::IdMapping> uids = {}, gids = {};  // it is idmapped by these
   bool idmap_recursive = false;
+  bool watched = false;  // the guest is told of changes on the host (volume_changes.h)
 };
 
 // A mount of a unix stream socket: the guest's connections to it are carried (connections.h).
@@ -40,7 +41,8 @@ struct GuestConfig {
 
 struct GuestConfigArgs {
   std::string id, rootfs, bundle;
-  std::string netns;  // the container's network namespace on the host, open or by path
+  std::string netns;    // the container's network namespace on the host, open or by path
+  bool inotify = true;  // the option
   // The id of the running container whose husk-shim has this pid, or empty.
   std::function<std::string(pid_t)> container_of;
 };

@@ -41,15 +41,17 @@ Json tell(int connection, const Json& body, const std::vector<int>& fds, std::ch
 void send_mounts(int connection, const std::string& id, const std::string& rootfs,
                  const std::vector<SharedSource>& shared) {
   for (size_t i = 0; i < shared.size(); i += kMountsAtOnce) {
-    Json names = Json::array();
+    Json names = Json::array(), watched = Json::array();
     std::vector<UniqueFd> trees;
     std::vector<int> fds;
     for (size_t k = i; k < std::min(i + kMountsAtOnce, shared.size()); ++k) {
       names.push_back(shared[k].name);
+      watched.push_back(shared[k].watched);
       trees.push_back(open_shared(shared[k], rootfs));
       fds.push_back(trees.back().get());
     }
-    tell(connection, {{"op", "mounts"}, {"id", id}, {"names", names}}, fds, deadline::kControlReply);
+    tell(connection, {{"op", "mounts"}, {"id", id}, {"names", names}, {"watched", watched}}, fds,
+         deadline::kControlReply);
   }
 }
 

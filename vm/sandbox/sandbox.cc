@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <sstream>
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/file.h"
@@ -35,6 +34,7 @@ Sandbox::Sandbox(BootRequest boot)
   }
   spdlog::debug("virtiofsd and QEMU run");
   connections_ = std::make_unique<Connections>(*agent_);
+  changes_ = std::make_unique<VolumeChanges>(*agent_);
   networks_ = std::make_unique<Networks>(plug_mutex_, *machine_, *agent_, [this](const std::string& key) {
     connections_->network_changed(key);
   });
@@ -126,14 +126,11 @@ void Sandbox::take(const BootRequest& boot) {
   add_container(boot.id, boot.takes_all);
 }
 
-// virtiofsd is two: one in its own pid namespace, and one that waits for it.
 std::vector<pid_t> Sandbox::pids() {
   std::lock_guard plug_lock(plug_mutex_);
   require_share();
-  std::vector<pid_t> pids = {getpid(), machine_->pid(), share_->pid()};
-  const std::string share = std::to_string(share_->pid());
-  std::istringstream children(read_file("/proc/" + share + "/task/" + share + "/children"));
-  for (pid_t pid; children >> pid;) pids.push_back(pid);
+  std::vector<pid_t> pids = share_->pids();
+  pids.insert(pids.begin(), {getpid(), machine_->pid()});
   return pids;
 }
 
@@ -237,6 +234,7 @@ void Sandbox::end() noexcept {
   }
   if (networks_) networks_->stop();
   if (connections_) connections_->stop();
+  if (changes_) changes_->stop();
   trace::Span span("end QEMU");
   if (machine_) {
     std::lock_guard plug_lock(plug_mutex_);
@@ -251,6 +249,7 @@ void Sandbox::end() noexcept {
   for (auto& [id, container] : containers) end_relays(container.processes);
   if (networks_) networks_->end();
   if (connections_) connections_->end();
+  if (changes_) changes_->end();
   std::lock_guard plug_lock(plug_mutex_);
   share_.reset();  // from here on no create gets anywhere
   unlinkat(folder_.get(), "share", AT_REMOVEDIR);

@@ -21,6 +21,7 @@
 #include "vm/sandbox/disks.h"
 #include "vm/sandbox/networks.h"
 #include "vm/sandbox/relay.h"
+#include "vm/sandbox/volume_changes.h"
 #include "vm/share/share.h"
 
 namespace husk::vm {
@@ -109,6 +110,7 @@ class Sandbox {
   void start(const std::string& id);
   bool on_signal(const std::string& id, int signal, bool all);
   static void end_relays(std::map<std::string, ProcessEntry>& processes);
+  void watch_volumes(const std::string& id) noexcept;
   void collect_trace() noexcept;
   std::string heir();
   void on_exited(const std::string& id, const std::string& process_id);
@@ -130,6 +132,7 @@ class Sandbox {
   std::unique_ptr<Console> console_;
   std::unique_ptr<AgentClient> agent_;
   std::unique_ptr<Connections> connections_;
+  std::unique_ptr<VolumeChanges> changes_;
   std::thread boot_thread_;
   bool resumed_ = false;  // from a template
 

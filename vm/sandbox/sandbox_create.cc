@@ -32,10 +32,15 @@ void Sandbox::add_container(const std::string& id, bool takes_all) {
 void Sandbox::add_mounts(const Json& body, std::vector<UniqueFd>& fds) {
   const std::string id = body.at("id");
   const auto names = body.at("names").get<std::vector<std::string>>();
-  if (names.size() != fds.size()) throw Error(ErrorKind::kInvalid, "mounts: names and fds do not match");
+  const auto watched = body.at("watched").get<std::vector<bool>>();
+  if (names.size() != fds.size() || names.size() != watched.size())
+    throw Error(ErrorKind::kInvalid, "mounts: names and fds do not match");
   std::lock_guard plug_lock(plug_mutex_);
   require_share();
-  for (size_t i = 0; i < names.size(); ++i) share_->add(id, names[i], std::move(fds[i]));
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (watched[i]) changes_->add(id, Share::guest_path(id, names[i]), dup_fd(fds[i].get()));
+    share_->add(id, names[i], std::move(fds[i]));
+  }
 }
 
 void Sandbox::add_connections(const Json& body, std::vector<UniqueFd>& fds) {

@@ -61,9 +61,12 @@ void Sandbox::start(const std::string& id) {
   }
   collect_trace();
   spdlog::debug("{} started", id);
-  std::lock_guard lock(mutex_);
-  Container& container = find(id);
-  if (container.status == Status::kCreated) container.status = Status::kRunning;
+  {
+    std::lock_guard lock(mutex_);
+    Container& container = find(id);
+    if (container.status == Status::kCreated) container.status = Status::kRunning;
+  }
+  watch_volumes(id);
 }
 
 void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
@@ -154,6 +157,15 @@ void Sandbox::end_relays(std::map<std::string, ProcessEntry>& processes) {
   processes.clear();
 }
 
+void Sandbox::watch_volumes(const std::string& id) noexcept {
+  std::vector<pid_t> servers;
+  {
+    std::lock_guard plug_lock(plug_mutex_);
+    if (share_) servers = share_->pids();
+  }
+  changes_->begin(id, servers);
+}
+
 void Sandbox::remove(const std::string& id) {
   std::map<std::string, ProcessEntry>
       processes;  // their relays end outside of the lock, since they call back
@@ -176,6 +188,7 @@ void Sandbox::remove(const std::string& id) {
   }
   end_relays(processes);
   connections_->remove(id);
+  changes_->remove(id);
   {
     std::lock_guard plug_lock(plug_mutex_);
     if (share_) share_->remove(id);

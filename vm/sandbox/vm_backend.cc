@@ -100,10 +100,11 @@ void VmBackend::ask_create(const CreateArgs& args, int connection, pid_t shim, i
   trace::Span mounts("mounts");
   const std::string netns_path = "/proc/" + std::to_string(shim) + "/ns/net";
   GuestConfig guest = make_guest_config(
-      *args.config, {args.container.id, args.rootfs, args.bundle, netns_path, [this](pid_t pid) {
-                       RunningContainer owner;
-                       return find_by_shim(pid, o_.root, owner) ? owner.id : "";
-                     }});
+      *args.config,
+      {args.container.id, args.rootfs, args.bundle, netns_path, o_.options.inotify, [this](pid_t pid) {
+         RunningContainer owner;
+         return find_by_shim(pid, o_.root, owner) ? owner.id : "";
+       }});
   for (const std::string& warning : guest.warnings) spdlog::warn("{}", warning);
   send_mounts(connection, args.container.id, args.rootfs, guest.shared);
   send_connections(connection, args.container.id, guest);

@@ -15,9 +15,11 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <vector>
 
 #include "libcontainer/base/error.h"
+#include "libcontainer/base/file.h"
 #include "libcontainer/base/message.h"
 #include "vm/helper_process.h"
 
@@ -265,8 +267,13 @@ void Share::remove(const std::string& container) {
   impl_->leave_volumes(container);
 }
 
-pid_t Share::pid() const {
-  return impl_->virtiofsd->pid();
+// One that works in a pid namespace of its own, and one that waits for it.
+std::vector<pid_t> Share::pids() const {
+  const std::string pid = std::to_string(impl_->virtiofsd->pid());
+  std::vector<pid_t> pids = {impl_->virtiofsd->pid()};
+  std::istringstream children(read_file("/proc/" + pid + "/task/" + pid + "/children"));
+  for (pid_t child; children >> child;) pids.push_back(child);
+  return pids;
 }
 
 int Share::pidfd() const {

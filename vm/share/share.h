@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/process.h"
@@ -52,9 +53,9 @@ class Share {
   static std::string guest_path(const std::string& container, const std::string& name);
   // Unmounts everything below FOLDER/CONTAINER and removes it, and volumes that no other container has added.
   void remove(const std::string& container);
-  pid_t pid() const;
-  int pidfd() const;         // readable when virtiofsd has ended
-  std::string last_words();  // of virtiofsd, as Machine::last_words
+  std::vector<pid_t> pids() const;  // virtiofsd's
+  int pidfd() const;                // readable when virtiofsd has ended
+  std::string last_words();         // of virtiofsd, as Machine::last_words
 
   static constexpr const char* kTag = "husk";
   static constexpr const char* kGuestRoot = "/run/husk/share/husk";  // where the agent mounts kTag
