@@ -91,7 +91,7 @@ TEST_F(ClientTest, AnErrorOfTheGuestArrivesWhole) {
 }
 
 TEST_F(ClientTest, TheGuestsWarningsAreFewAndShort) {
-  fake_.create_warnings.assign(1000, std::string(2000, '\n'));
+  fake_.create_warnings.assign(100, std::string(2000, '\n'));
   fake_.create_warnings[0] = "memory: no such file";
   const std::vector<std::string> warnings = client_.create_container("c1", {}, {}).warnings;
   ASSERT_EQ(warnings.size(), 64u);
