@@ -40,7 +40,7 @@ all_named() {
     in_order husk-sandbox/virtiofsd 'husk-sandbox/start QEMU' husk-sandbox/hello 'husk-sandbox/mount share' husk-sandbox/create \
         husk-sandbox/start 'husk-sandbox/end QEMU'
     in_order husk-agent/Hello husk-agent/MountShare husk-agent/CreateContainer husk-init/request husk-init/clone husk-init/mounts \
-        husk-init/root husk-init/user husk-agent/StartProcess husk-init/start husk-init/exec
+        husk-init/root husk-init/user husk-agent/StartContainer husk-init/start husk-init/exec
     in_order 'husk/load bundle' husk-sandbox/virtiofsd husk-agent/CreateContainer husk-init/exec husk/delete
     nothing_left
 }
