@@ -7,10 +7,10 @@
 #include <linux/types.h>
 
 struct husk_notify {
-	__s32 fd;	/* of a directory, O_PATH will do; with an empty name, of the file or directory itself */
-	__u32 mask;	/* inotify(7)'s IN_CREATE ... IN_MOVED_TO, IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE, and IN_ISDIR */
-	__u32 cookie;	/* of IN_MOVED_FROM and IN_MOVED_TO */
-	char name[256];	/* in that directory */
+  __s32 fd;   /* of a directory, O_PATH will do; with an empty name, of the file or directory itself */
+  __u32 mask; /* inotify(7)'s IN_CREATE ... IN_MOVED_TO, IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE, and IN_ISDIR */
+  __u32 cookie;   /* of IN_MOVED_FROM and IN_MOVED_TO */
+  char name[256]; /* in that directory */
 };
 
 /* Returns 1 where somebody watches something in that file system; else nothing was done. */

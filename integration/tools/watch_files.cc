@@ -1,5 +1,5 @@
-// watch_files PATH...: prints what inotify(7) says of each, a line an event: PATH/NAME EVENT..., and "ready" first.
-// With -r it watches the folders below, too, also those that come, as programs do that watch a tree.
+// watch_files PATH...: prints what inotify(7) says of each, a line an event: PATH/NAME EVENT..., and "ready"
+// first. With -r it watches the folders below, too, also those that come, as programs do that watch a tree.
 #include <sys/inotify.h>
 #include <unistd.h>
 

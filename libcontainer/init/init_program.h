@@ -27,8 +27,8 @@ class InitProgram {
   // which dies with the calling thread. Throws.
   Waiting take(const std::vector<int>& preserve_fds);
 
-  // Makes spare ones until there are `count`, each of which spares a take() the exec. From a thread that lives
-  // as long as the process: a spare's end follows that thread's.
+  // Makes spare ones until there are `count`, each of which spares a take() the exec. From a thread that
+  // lives as long as the process: a spare's end follows that thread's.
   void prepare(size_t count = 1);
   // Somebody has time for prepare() now: where no spare is left, wait_for_time() returns.
   void make_spare();
