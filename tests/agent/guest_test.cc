@@ -24,7 +24,8 @@ Child run_shell(const std::string& script) {
   return spawn(options);
 }
 
-// A Reaper takes every zombie of its process, so it gets a process of its own.
+// A Reaper takes every zombie of its process, so it gets a process of its own. (…DeathTest: before other
+// tests have made threads, with which a fork is not for TSan.)
 template <typename F>
 int in_child(F&& f) {
   pid_t pid = fork();
@@ -37,7 +38,7 @@ int in_child(F&& f) {
   return status;
 }
 
-TEST(Reaper, DeliversWhatIsWatchedAlsoWhileHeld) {
+TEST(ReaperDeathTest, DeliversWhatIsWatchedAlsoWhileHeld) {
   EXPECT_EQ(in_child([] {
               auto* reaper = new Reaper;  // lives as long as the process
               std::promise<ExitStatus> first, second;
@@ -56,7 +57,7 @@ TEST(Reaper, DeliversWhatIsWatchedAlsoWhileHeld) {
             0);
 }
 
-TEST(Reaper, LeavesAHoldersChildrenAloneAndTakesOrphans) {
+TEST(ReaperDeathTest, LeavesAHoldersChildrenAloneAndTakesOrphans) {
   EXPECT_EQ(in_child([] {
               prctl(PR_SET_CHILD_SUBREAPER, 1);
               auto* reaper = new Reaper;

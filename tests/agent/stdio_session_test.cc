@@ -113,7 +113,7 @@ class Session {
       },                                                                \
       ::testing::ExitedWithCode(0), "")
 
-TEST(StdioSession, StreamsStayApartAndTheEndComesBehindThem) {
+TEST(StdioSessionDeathTest, StreamsStayApartAndTheEndComesBehindThem) {
   IN_CHILD({
     Session session("cat; echo err >&2; exit 3");
     session.process().start({});
@@ -129,7 +129,7 @@ TEST(StdioSession, StreamsStayApartAndTheEndComesBehindThem) {
   });
 }
 
-TEST(StdioSession, OneOutputKeepsItsOrder) {
+TEST(StdioSessionDeathTest, OneOutputKeepsItsOrder) {
   IN_CHILD({
     Session session("echo 1; echo 2 >&2; echo 3; echo 4 >&2", Streams::kOneOutput);
     session.process().start({});
@@ -138,7 +138,7 @@ TEST(StdioSession, OneOutputKeepsItsOrder) {
   });
 }
 
-TEST(StdioSession, OutputStaysInItsWindowAndOtherStreamsGoOn) {
+TEST(StdioSessionDeathTest, OutputStaysInItsWindowAndOtherStreamsGoOn) {
   IN_CHILD({
     Session session("head -c 300000 /dev/zero & while read -r line; do echo $line >&2; done; wait");
     session.process().start({});
@@ -154,7 +154,7 @@ TEST(StdioSession, OutputStaysInItsWindowAndOtherStreamsGoOn) {
   });
 }
 
-TEST(StdioSession, AtTheEndWhatIsInThePipesComesBesideTheWindow) {
+TEST(StdioSessionDeathTest, AtTheEndWhatIsInThePipesComesBesideTheWindow) {
   IN_CHILD({
     Session session("head -c 60000 /dev/zero; head -c 60000 /dev/zero >&2; exit 4");
     session.process().start({});
@@ -167,7 +167,7 @@ TEST(StdioSession, AtTheEndWhatIsInThePipesComesBesideTheWindow) {
   });
 }
 
-TEST(StdioSession, AReaderThatIsGoneIsSeenAsSigpipe) {
+TEST(StdioSessionDeathTest, AReaderThatIsGoneIsSeenAsSigpipe) {
   IN_CHILD({
     Session session("yes 2>/dev/null; echo $? >&2");
     session.process().start({});
@@ -177,7 +177,7 @@ TEST(StdioSession, AReaderThatIsGoneIsSeenAsSigpipe) {
   });
 }
 
-TEST(StdioSession, StdinThatNobodyReadsIsToldOf) {
+TEST(StdioSessionDeathTest, StdinThatNobodyReadsIsToldOf) {
   IN_CHILD({
     Session session("exec <&-; echo closed; exec sleep 100");
     session.process().start({});
@@ -188,7 +188,7 @@ TEST(StdioSession, StdinThatNobodyReadsIsToldOf) {
   });
 }
 
-TEST(StdioSession, MoreStdinThanItsWindowIsRefused) {
+TEST(StdioSessionDeathTest, MoreStdinThanItsWindowIsRefused) {
   IN_CHILD({
     Session session("sleep 100");
     session.process().start({});
@@ -198,7 +198,7 @@ TEST(StdioSession, MoreStdinThanItsWindowIsRefused) {
   });
 }
 
-TEST(StdioSession, ATerminalHasItsSizeAtTheStartAndHangsUp) {
+TEST(StdioSessionDeathTest, ATerminalHasItsSizeAtTheStartAndHangsUp) {
   IN_CHILD({
     Session session(
         "stty size; trap 'stty size' WINCH; trap 'exit 5' HUP; echo ready; while :; do sleep 0.05; done",

@@ -132,6 +132,13 @@ bool answers(const char* address, uint16_t port = 9) {
   return wait_readable(fd.get(), 500);
 }
 
+// Sooner or later: a neighbor that did not answer before is not asked again at once.
+bool answers_again(const char* address) {
+  for (int i = 0; i < 20; ++i)
+    if (answers(address)) return true;
+  return false;
+}
+
 bool has_ingress(const World& world, const std::string& interface) {
   return world.in_container("tc qdisc show dev " + interface).find("ingress") != std::string::npos;
 }
@@ -228,7 +235,7 @@ TEST(Splice, FramesPassBothWays) {
     gone.index = 4711;
     unsplice(world.container.get(), {e.interface, gone});
     EXPECT_FALSE(has_ingress(world, "eth0"));
-    EXPECT_TRUE(answers("10.0.0.2"));                // as before
+    EXPECT_TRUE(answers_again("10.0.0.2"));          // as before
     unsplice(world.container.get(), {e.interface});  // twice is fine
   });
 }
