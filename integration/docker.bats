@@ -68,7 +68,7 @@ logged() { [[ $(docker logs "$NAME" 2>&1) == *"$1"* ]]; }
     alive "$(field "$NAME" .State.Pid)"
     try docker rm "$NAME"
     is "exit code of rm of a running one" "$status" 1
-    ok docker exec "$NAME" touch /go
+    ok docker exec -d "$NAME" touch /go  # which may end with the container
     ok docker wait "$NAME"
     is "exit code" "$out" 5
     ok docker logs "$NAME"

@@ -82,7 +82,7 @@ logged() { [[ $(podman logs "$NAME" 2>&1) == *"$1"* ]]; }
     alive "$(field "$NAME" .State.Pid)"
     try podman rm "$NAME"
     [[ $status -ne 0 ]]
-    ok podman exec "$NAME" touch /go
+    ok podman exec -d "$NAME" touch /go  # which may end with the container
     ok podman wait "$NAME"
     is "exit code" "$out" 5
     ok podman logs "$NAME"
