@@ -11,6 +11,7 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "spec/config.h"
+#include "tests/base/kind_of.h"
 
 namespace husk {
 
@@ -34,16 +35,6 @@ class FakeFs {
  private:
   std::string root_;
 };
-
-inline ErrorKind kind_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.kind();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorKind::kInternal;
-}
 
 struct LimitCase {
   const char* name;

@@ -14,6 +14,7 @@
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/linux/netlink_address.h"
+#include "tests/base/kind_of.h"
 
 namespace husk {
 namespace {
@@ -33,16 +34,6 @@ void in_new_namespace(const std::function<void()>& f) {
 
 void ip(const std::string& arguments) {
   EXPECT_EQ(system(("ip " + arguments).c_str()), 0) << "ip " << arguments;
-}
-
-ErrorKind kind_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.kind();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorKind::kInternal;
 }
 
 void make_pair() {
