@@ -37,6 +37,11 @@ struct MachineStart {
   bool saved = false;
 };
 
+// Our ends of the virtio-serial ports "husk.frames" and "husk.grpc" (SOCK_STREAM).
+struct AgentSockets {
+  UniqueFd frames, grpc;
+};
+
 // Where something is plugged.
 struct Slot {
   std::string id;    // the VMM's
@@ -68,9 +73,8 @@ class Machine {
   // Stops the guest and writes its device state to the file; its RAM is what MachineStart::memory holds from
   // then on. Only for a VM into which nothing was plugged. Throws.
   virtual void save(UniqueFd state) = 0;
-  // Our ends of the virtio-serial port "husk.agent" (SOCK_STREAM) and of the serial console (SOCK_STREAM,
-  // what the guest prints). Each can be taken once.
-  virtual UniqueFd take_agent() = 0;
+  // Each can be taken once. The console is what the guest prints on its serial line (SOCK_STREAM).
+  virtual AgentSockets take_agent() = 0;
   virtual UniqueFd take_console() = 0;
   virtual pid_t pid() const = 0;
   virtual int pidfd() const = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "libcontainer/base/fd.h"
 
@@ -12,8 +13,8 @@ void boot();
 // When it began, and now: since the kernel's start (CLOCK_BOOTTIME).
 int64_t boot_began_ns();
 int64_t uptime_ns();
-// Waits for the virtio port "husk.agent" and opens it.
-UniqueFd open_agent_port();
+// Waits for the virtio port of that name and opens it.
+UniqueFd open_port(const std::string& name);
 // What the first container would otherwise wait for.
 void prepare();
 // Whether the VM is to be saved (libcontainer/base/guest_words.h).

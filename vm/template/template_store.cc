@@ -135,7 +135,8 @@ void TemplateStore::build(const MachineConfig& machine, const std::string& folde
   UniqueFd ram = make_ram(uint64_t{machine.memory_mib} << 20);
   UniqueFd state = open_file(path_join(folder, kState), O_RDWR | O_CREAT | O_EXCL, 0600);
   std::unique_ptr<Machine> vm = start_qemu(to_be_saved(machine), {dup_fd(ram.get())});
-  UniqueFd console = vm->take_console(), agent = vm->take_agent();
+  UniqueFd console = vm->take_console();
+  AgentSockets agent = vm->take_agent();
   wait_ready(*vm, console.get());
   vm->save(dup_fd(state.get()));
   vm->end();
