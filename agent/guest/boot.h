@@ -19,7 +19,7 @@ UniqueFd open_port(const std::string& name);
 void prepare();
 // Whether the VM is to be saved (libcontainer/base/guest_words.h).
 bool is_template();
-// If so, tells the host that it can be.
+// Tells the host that it can be.
 void announce_template();
 // Waits until the host has said something on it: until then a template may be saved and resumed with another
 // host's end, and nothing of ours is on the way to the old one.

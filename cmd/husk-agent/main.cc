@@ -17,6 +17,7 @@
 
 #include "agent/guest/boot.h"
 #include "agent/guest/guest.h"
+#include "agent/guest/parking.h"
 #include "agent/server/frame_server.h"
 #include "agent/server/server.h"
 #include "agent/wire/wire.h"
@@ -125,7 +126,10 @@ int main(int argc, char** argv) {
     // In a template the second one is there, too: a short container ends before anybody makes the next.
     agent.prepare_init(husk::guest::is_template() ? 2 : 1);
     husk::guest::prepare();
-    husk::guest::announce_template();
+    if (husk::guest::is_template()) {
+      for (const char* driver : {"virtiofs", "virtio_net"}) husk::guest::park(driver);
+      husk::guest::announce_template();
+    }
     agent.keep_init_prepared();
   } catch (const std::exception& e) {
     husk::guest::power_off(husk::printable(e.what()).c_str());

@@ -166,7 +166,8 @@ TEST_F(QemuTest, AnUnpluggedCardsPortIsUsedAgain) {
   if (IsSkipped()) return;
   EXPECT_EQ(in_child([&] {
               check(unshare(CLONE_NEWNET), "unshare");
-              config.hotplug_ports = 1;
+              config.hotplug_ports = 2;  // the first is the share's
+
               auto machine = start_qemu(config);
               UniqueFd agent = machine->take_agent().frames;
               for (const std::string mac : {"52:54:00:00:00:01", "52:54:00:00:00:02"}) {
@@ -219,7 +220,8 @@ TEST_F(QemuTest, ADiskAndItsPort) {
   const std::string path = attach_loop(image);
   if (path.empty()) GTEST_SKIP() << "no loop devices";
   EXPECT_EQ(in_child([&] {
-              config.hotplug_ports = 1;
+              config.hotplug_ports = 2;  // the first is the share's
+
               auto machine = start_qemu(config);
               UniqueFd agent = machine->take_agent().frames;
               for (const bool readonly : {true, false}) {
@@ -248,7 +250,8 @@ TEST_F(QemuTest, AFailedPlugLeavesThePortFree) {
   if (IsSkipped()) return;
   EXPECT_EQ(in_child([&] {
               check(unshare(CLONE_NEWNET), "unshare");
-              config.hotplug_ports = 1;
+              config.hotplug_ports = 2;  // the first is the share's
+
               auto machine = start_qemu(config);
               try {
                 machine->plug_network(open_tap(), "not a MAC", 1500);
