@@ -196,13 +196,21 @@ std::unique_ptr<AttachStream> AgentClient::exec(const std::string& id, const std
   return impl_->frames.attach(asked, attached);
 }
 
-void AgentClient::signal_process(const std::string& id, const std::string& process_id, int signal, bool all) {
-  agent::Request asked;
-  agent::SignalProcessRequest& request = *asked.mutable_signal();
+void AgentClient::signal_process(const std::string& id, const std::string& process_id, int signal) {
+  agent::Request notice;
+  agent::SignalProcessRequest& request = *notice.mutable_signal();
   request.set_container_id(id);
   request.set_process_id(process_id);
   request.set_signal(signal);
-  request.set_all(all);
+  impl_->frames.tell(notice);
+}
+
+void AgentClient::signal_all(const std::string& id, int signal) {
+  agent::Request asked;
+  agent::SignalProcessRequest& request = *asked.mutable_signal();
+  request.set_container_id(id);
+  request.set_signal(signal);
+  request.set_all(true);
   impl_->frames.call(asked, "", deadline::kAgentCall);
 }
 

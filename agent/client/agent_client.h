@@ -126,7 +126,11 @@ class AgentClient {
   // One more process in it, which has started when this returns. process_id: a new one, for signal_process().
   std::unique_ptr<AttachStream> exec(const std::string& id, const std::string& process_id,
                                      const spec::Process& process, const ExecOptions& options);
-  void signal_process(const std::string& id, const std::string& process_id, int signal, bool all);
+  // Sends it on its way, as kill(2) does: to a process that has just ended it is nothing. In the order of the
+  // calls.
+  void signal_process(const std::string& id, const std::string& process_id, int signal);
+  // To all of the container's; returns when they have it.
+  void signal_all(const std::string& id, int signal);
   void pause(const std::string& id);
   void resume(const std::string& id);
   std::vector<std::string> update(const std::string& id, const spec::Resources& resources);  // warnings

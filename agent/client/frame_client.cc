@@ -107,6 +107,10 @@ Reply FrameClient::call(const agent::Request& request, const std::string& what,
   throw error;
 }
 
+void FrameClient::tell(const agent::Request& notice) {
+  if (!link_.write(0, FrameKind::kNotice, notice.SerializeAsString())) throw_gone("");
+}
+
 std::unique_ptr<AttachStream> FrameClient::attach(const agent::Request& request, agent::Attached& attached) {
   const Session session = open(request);
   bool late = false;

@@ -54,6 +54,8 @@ class FrameClient {
   // One request, one reply. Throws the guest's error, kTimeout, kGuestDied; `what` goes in front.
   agent::Reply call(const agent::Request& request, const std::string& what,
                     std::chrono::milliseconds timeout);
+  // Does not wait for it to be done. Throws kGuestDied.
+  void tell(const agent::Request& notice);
   // A create or an exec: returns after the guest's "attached". It must not outlive the client.
   std::unique_ptr<AttachStream> attach(const agent::Request& request, agent::Attached& attached);
 

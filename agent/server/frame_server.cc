@@ -15,6 +15,15 @@ namespace {
 
 constexpr unsigned kReady = 2;  // workers
 
+// A signal to one process: nothing to wait for, and what is asked for behind it finds it done.
+void heed(guest::Guest& guest, const wire::Frame& frame) {
+  agent::Request request;
+  if (!request.ParseFromString(frame.data) || !request.has_signal() || request.signal().all())
+    throw Error(ErrorKind::kInvalid, "no notice");
+  const agent::Reply reply = answer(guest, request);
+  if (reply.has_error_json()) spdlog::debug("a signal: {}", reply.error_json());
+}
+
 }  // namespace
 
 void FrameServer::serve(UniqueFd fd, std::function<void(int)> wait_for_host, std::function<void()> on_end) {
@@ -34,6 +43,8 @@ void FrameServer::hear() {
     while (std::optional<wire::Frame> frame = link_->read()) {
       if (frame->kind == FrameKind::kRequest)
         begin(std::move(*frame));
+      else if (frame->kind == FrameKind::kNotice)
+        heed(guest_, *frame);
       else if (const auto session = find(frame->session))
         session->hear(std::move(*frame));
     }

@@ -115,9 +115,9 @@ bool FrameLink::write(uint32_t session, FrameKind kind, std::string_view data) {
 }
 
 void FrameLink::end() noexcept {
+  if (is_socket_) shutdown(fd_.get(), SHUT_RDWR);
   uint64_t one = 1;
   (void)!::write(ended_.get(), &one, sizeof one);
-  if (is_socket_) shutdown(fd_.get(), SHUT_RDWR);
 }
 
 }  // namespace husk::wire

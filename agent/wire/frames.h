@@ -18,6 +18,7 @@ namespace husk::wire {
 
 enum class FrameKind : uint8_t {
   kRequest = 1,  // host: agent.Request
+  kNotice,       // host: agent.Request, a signal's: done by whoever hears it, and not replied to
   kReply,        // guest: agent.Reply; of a call the last frame, of a process the first
   kInput,        // host: agent.Input
   kOutput,       // guest: agent.Output

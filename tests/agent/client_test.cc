@@ -72,10 +72,12 @@ TEST_F(ClientTest, HelloAndCalls) {
   EXPECT_EQ(client_.hello("box", "debug").kernel_release, "6.1.0-fake");
   client_.mount_share("rootfs", false);
   client_.start_container("c1", {});
-  client_.signal_process("c1", "p1", SIGTERM, true);
+  client_.signal_process("c1", "p1", SIGTERM);
+  client_.signal_all("c1", SIGHUP);
   client_.remove_container("c1");
   EXPECT_EQ(fake_.calls(), (std::vector<std::string>{"Hello", "MountShare rootfs", "StartContainer c1",
-                                                     "SignalProcess c1/p1 15 all", "RemoveContainer c1"}));
+                                                     "SignalProcess c1/p1 15", "SignalProcess c1/ 1 all",
+                                                     "RemoveContainer c1"}));
 }
 
 TEST_F(ClientTest, AnotherProtocolIsRefused) {

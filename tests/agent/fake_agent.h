@@ -194,10 +194,19 @@ class FakeAgent : public agent::Agent::Service {
     while (std::optional<wire::Frame> frame = link_->read()) {
       if (frame->kind == wire::FrameKind::kRequest)
         begin(*frame, sessions);
+      else if (frame->kind == wire::FrameKind::kNotice)
+        heed(*frame);
       else if (const auto found = sessions.find(frame->session); found != sessions.end())
         found->second->hear(std::move(*frame));
     }
     for (auto& [id, session] : sessions) session->end();
+  }
+
+  void heed(const wire::Frame& frame) {
+    agent::Request request;
+    agent::Reply none;
+    request.ParseFromString(frame.data);
+    answer(request, none);
   }
 
   void begin(const wire::Frame& frame, std::map<uint32_t, std::shared_ptr<FakeSession>>& sessions) {

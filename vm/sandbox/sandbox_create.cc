@@ -164,7 +164,7 @@ void Sandbox::relay(const std::string& id, const std::string& process_id,
   Relay::Handlers handlers;
   handlers.signal = [this, id, process_id](int signal) {
     try {
-      agent_->signal_process(id, process_id, signal, false);
+      agent_->signal_process(id, process_id, signal);
     } catch (const Error& e) {
       spdlog::debug("signal {} to {}: {}", signal, id, e.what());
     }

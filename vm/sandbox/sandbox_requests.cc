@@ -99,7 +99,7 @@ void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
     collect_trace();
   } catch (...) {
     try {
-      agent_->signal_process(id, process_id, SIGKILL, false);
+      agent_->signal_process(id, process_id, SIGKILL);
     } catch (const Error& e) {
       spdlog::debug("after a failed exec: {}", e.what());
     }
@@ -121,7 +121,10 @@ void Sandbox::kill(const std::string& id, int signal, bool all) {
   if (!all) require(id, {Status::kCreated, Status::kRunning, Status::kPaused}, "container not running");
   if (on_signal(id, signal, all) && !all) return;
   try {
-    agent_->signal_process(id, "", signal, all);
+    if (all)
+      agent_->signal_all(id, signal);
+    else
+      agent_->signal_process(id, "", signal);
   } catch (const Error& e) {
     // It, or the whole VM, may have ended between our look and the signal.
     if (e.kind() == ErrorKind::kNotFound || e.kind() == ErrorKind::kWrongState ||
