@@ -19,6 +19,9 @@ struct Output {
   std::string data;
   Exit exit;
   size_t taken = 0;
+  // Where the bytes of a busy stream are, in place of data: a pipe of ours, and how many.
+  int pipe = -1;
+  size_t in_pipe = 0;
 };
 
 class StdioSession {
@@ -29,7 +32,7 @@ class StdioSession {
   using Finish = std::function<Exit(ExitStatus)>;
 
   struct Limits {  // in bytes
-    size_t chunk;
+    size_t chunk;  // of output in one piece
     size_t stdin_window;
     size_t output_window;  // of each output that may be on the way
     size_t rest;           // of each output beyond it, when the process has ended
@@ -56,6 +59,7 @@ class StdioSession {
     size_t on_the_way = 0;  // sent, and not taken yet
     bool eof = false;       // was said
     bool closed = false;    // the host's reader is gone
+    bool busy = false;      // the last read brought a whole chunk
   };
 
   void wake();
@@ -65,6 +69,7 @@ class StdioSession {
   bool watch_stdin();
   size_t room(const Stream& stream) const;
   bool forward(Stream& stream);
+  bool splice(Stream& stream);
   bool drain(Stream& stream);
   bool end_of(Stream& stream);
   bool say_exited(const Finish& finish);
@@ -76,8 +81,9 @@ class StdioSession {
 
   // The loop's own.
   UniqueFd in_;
-  Stream out_{Output::Kind::kStdout, Output::Kind::kStdoutEof, {}, 0, false, false};
-  Stream err_{Output::Kind::kStderr, Output::Kind::kStderrEof, {}, 0, false, false};
+  Stream out_{Output::Kind::kStdout, Output::Kind::kStdoutEof, {}, 0, false, false, false};
+  Stream err_{Output::Kind::kStderr, Output::Kind::kStderrEof, {}, 0, false, false, false};
+  UniqueFd bridge_in_, bridge_out_;  // a pipe, once there is a busy stream
   bool exit_said_ = false;
   bool readable_out_ = false, readable_err_ = false, unread_in_ = false, ended_ = false;
 

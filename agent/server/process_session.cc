@@ -8,7 +8,7 @@ namespace {
 
 using wire::FrameKind;
 
-constexpr guest::StdioSession::Limits kLimits{wire::kMaxChunk, wire::kStdinWindow, wire::kOutputWindow,
+constexpr guest::StdioSession::Limits kLimits{wire::kMaxBulk, wire::kStdinWindow, wire::kOutputWindow,
                                               wire::kMaxRest};
 
 // A process that was made, and what it is a part of.
@@ -88,6 +88,10 @@ void ProcessSession::attend(guest::StdioSession* stdio) {
 }
 
 bool ProcessSession::say(guest::Output output) {
+  if (output.pipe >= 0)
+    return link_.splice(session_,
+                        output.kind == guest::Output::Kind::kStdout ? FrameKind::kStdout : FrameKind::kStderr,
+                        output.pipe, output.in_pipe);
   agent::Output message;
   switch (output.kind) {
     case guest::Output::Kind::kAttached:  // has words of its own

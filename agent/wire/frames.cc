@@ -1,5 +1,6 @@
 #include "agent/wire/frames.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -23,6 +25,13 @@ constexpr int kPatience = static_cast<int>(std::chrono::milliseconds(deadline::k
 bool is_socket(int fd) {
   struct stat st {};
   return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+using Header = std::array<uint32_t, 2>;
+static_assert(sizeof(Header) == kFrameHeader);
+
+Header make_header(uint32_t session, FrameKind kind, size_t size) {
+  return {session, static_cast<uint32_t>(size) | static_cast<uint32_t>(kind) << kSizeBits};
 }
 
 bool is_bulk(FrameKind kind) {
@@ -48,19 +57,36 @@ bool FrameLink::wait(short events, int timeout_ms) {
   return ready > 0 && fds[1].revents == 0;
 }
 
+// Some bytes; 0 at the end.
+size_t FrameLink::read_some(char* to, size_t size) {
+  for (;;) {
+    const ssize_t n = ::read(fd_.get(), to, size);
+    if (n > 0) return static_cast<size_t>(n);
+    if (n == 0 || (errno != EAGAIN && errno != EINTR) || !wait(POLLIN, -1)) return 0;
+  }
+}
+
 // More bytes behind those that are there.
 bool FrameLink::fill() {
   if (begin_ > 0) memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
   end_ -= std::exchange(begin_, 0);
-  for (;;) {
-    const ssize_t n = ::read(fd_.get(), buffer_.get() + end_, kBuffer - end_);
-    if (n > 0) {
-      end_ += static_cast<size_t>(n);
-      return true;
-    }
-    if (n == 0 || (errno != EAGAIN && errno != EINTR)) return false;
-    if (!wait(POLLIN, -1)) return false;
+  const size_t n = read_some(buffer_.get() + end_, kBuffer - end_);
+  end_ += n;
+  return n > 0;
+}
+
+// Into its place, past the buffer.
+std::optional<Frame> FrameLink::read_rest(Frame frame, size_t size) {
+  frame.data.assign(buffer_.get() + begin_, end_ - begin_);
+  begin_ = end_ = 0;
+  size_t done = frame.data.size();
+  frame.data.resize(size);
+  while (done < size) {
+    const size_t n = read_some(frame.data.data() + done, size - done);
+    if (n == 0) return {};
+    done += n;
   }
+  return frame;
 }
 
 std::optional<Frame> FrameLink::read() {
@@ -74,6 +100,7 @@ std::optional<Frame> FrameLink::read() {
   if (frame.kind < FrameKind::kRequest || frame.kind > FrameKind::kEnd ||
       (is_bulk(frame.kind) && size > kMaxBulk))
     throw Error(ErrorKind::kInvalid, "what comes is no frame");
+  if (is_bulk(frame.kind) && size > end_ - begin_) return read_rest(std::move(frame), size);
   while (frame.data.size() < size) {
     // As it comes: a size is not believed before its bytes are there.
     if (begin_ == end_ && !fill()) return {};
@@ -100,12 +127,34 @@ bool FrameLink::write_all(const char* data, size_t size) {
   return true;
 }
 
+bool FrameLink::splice_all(int pipe, size_t size) {
+  while (size > 0) {
+    const ssize_t n = ::splice(pipe, nullptr, fd_.get(), nullptr, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (n > 0) {
+      size -= static_cast<size_t>(n);
+    } else if (n < 0 && errno == EAGAIN) {
+      if (!wait(POLLOUT, patient_ ? -1 : kPatience)) return false;
+    } else if (n == 0 || errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool FrameLink::splice(uint32_t session, FrameKind kind, int pipe, size_t size) {
+  const Header header = make_header(session, kind, size);
+  std::lock_guard lock(write_mutex_);
+  const bool written =
+      write_all(reinterpret_cast<const char*>(header.data()), sizeof header) && splice_all(pipe, size);
+  if (!written) end();
+  return written;
+}
+
 bool FrameLink::write(uint32_t session, FrameKind kind, std::string_view data) {
   if (data.size() > kMaxFrame) throw Error(ErrorKind::kInvalid, "a frame of more than 16 MiB");
-  const uint32_t header[2] = {session, static_cast<uint32_t>(data.size()) | static_cast<uint32_t>(kind)
-                                                                                << kSizeBits};
+  const Header header = make_header(session, kind, data.size());
   std::lock_guard lock(write_mutex_);
-  out_.assign(reinterpret_cast<const char*>(header), sizeof header);
+  out_.assign(reinterpret_cast<const char*>(header.data()), sizeof header);
   out_.append(data);
   const bool written = write_all(out_.data(), out_.size());
   // Half a frame is none.

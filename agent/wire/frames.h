@@ -36,7 +36,7 @@ struct Frame {
 
 inline constexpr size_t kFrameHeader = 8;
 inline constexpr size_t kMaxFrame = (16u << 20) - 1;  // a config may be large
-inline constexpr size_t kMaxBulk = 64u << 10;         // of the kinds that are bytes
+inline constexpr size_t kMaxBulk = 256u << 10;        // of the kinds that are bytes
 
 class FrameLink {
  public:
@@ -48,6 +48,8 @@ class FrameLink {
   // From any thread. False when the connection has ended, or the other side has taken nothing for kAgentCall
   // (that ends it) where `patient` is not set.
   bool write(uint32_t session, FrameKind kind, std::string_view data);
+  // The same of so many bytes (at most kMaxBulk) that are in a pipe: its pages leave as they are.
+  bool splice(uint32_t session, FrameKind kind, int pipe, size_t size);
   // The connection ends: whoever reads or writes returns.
   void end() noexcept;
   int fd() const { return fd_.get(); }
@@ -55,8 +57,11 @@ class FrameLink {
 
  private:
   bool fill();
+  size_t read_some(char* to, size_t size);
+  std::optional<Frame> read_rest(Frame frame, size_t size);
   bool wait(short events, int timeout_ms);
   bool write_all(const char* data, size_t size);
+  bool splice_all(int pipe, size_t size);
 
   const UniqueFd fd_;
   const UniqueFd ended_;  // eventfd

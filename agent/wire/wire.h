@@ -16,13 +16,13 @@ namespace husk::wire {
 
 // Raised whenever agent.proto changes meaning.
 inline constexpr uint32_t kProtocolVersion = 6;
-inline constexpr size_t kMaxChunk = 64u << 10;       // of stdin, stdout, stderr
-inline constexpr size_t kStdinWindow = 256u << 10;   // of stdin on the way, see Output.stdin_taken
-inline constexpr size_t kOutputWindow = 256u << 10;  // the same of each output, see Input.stdout_taken
-inline constexpr size_t kMaxRest = 1u << 20;         // of an output beyond it, once the process has ended
-inline constexpr unsigned kMaxConnections = 64;      // that Listen and Carry have at a time
-inline constexpr int kMaxChanges = 256;              // of files, in one NotifyChanges
-inline constexpr int kMaxRpcMessage = 16 << 20;      // a config.json may be large
+inline constexpr size_t kMaxChunk = 64u << 10;      // of stdin, and of a connection
+inline constexpr size_t kStdinWindow = 256u << 10;  // of stdin on the way, see Output.stdin_taken
+inline constexpr size_t kOutputWindow = 1u << 20;   // the same of each output, see Input.stdout_taken
+inline constexpr size_t kMaxRest = 1u << 20;        // of an output beyond it, once the process has ended
+inline constexpr unsigned kMaxConnections = 64;     // that Listen and Carry have at a time
+inline constexpr int kMaxChanges = 256;             // of files, in one NotifyChanges
+inline constexpr int kMaxRpcMessage = 16 << 20;     // a config.json may be large
 
 // Takes the fd over. Such a channel cannot reconnect: when the fd ends, every call fails with UNAVAILABLE.
 std::shared_ptr<grpc::Channel> make_channel(UniqueFd socket);

@@ -43,6 +43,11 @@ class Session {
     loop_ = std::thread([this] {
       session_->run(
           [this](Output output) {
+            if (output.pipe >= 0) {
+              output.data.resize(output.in_pipe);
+              EXPECT_EQ(read(output.pipe, output.data.data(), output.data.size()),
+                        static_cast<ssize_t>(output.in_pipe));
+            }
             std::lock_guard lock(mutex_);
             order_ += letter(output.kind);
             got_[output.kind] += output.data;
