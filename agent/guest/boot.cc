@@ -17,6 +17,7 @@
 #include "agent/guest/container.h"
 #include "agent/guest/log.h"
 #include "agent/guest/pci.h"
+#include "agent/guest/storage.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/guest_words.h"
@@ -144,6 +145,7 @@ void boot() {
 }
 
 void prepare() {
+  prepare_share();
   try {
     prepare_devices(
         container_device_rules({spec::DeviceCgroup{}}));  // what engines ask for: nothing but the defaults

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -26,12 +25,13 @@ constexpr const char* kDrivers = "/sys/bus/virtio/drivers";
 
 using Header = std::array<uint8_t, PCI_STD_HEADER_SIZEOF>;  // of a configuration space
 
+// All is open that it takes to use the device.
 struct Parked {
-  std::string driver, virtio;  // "virtiofs", "virtio3"
-  std::filesystem::path pci;   // /sys/devices/pci0000:00/0000:00:04.0/0000:01:00.0
+  std::string driver, port;  // "virtiofs", "0000:00:04.0"
+  Slot slot;
+  std::string virtio;  // what the driver calls it: "virtio3"
+  UniqueFd config, bind, remove;
   Header header{};
-
-  std::string port() const { return pci.parent_path().filename(); }
 };
 
 std::mutex mutex;
@@ -44,10 +44,6 @@ std::string device_of(const std::string& driver) {
   return "";
 }
 
-void tell_driver(const Parked& device, const std::string& what) {
-  write_file(path_join(path_join(kDrivers, device.driver), what), device.virtio);
-}
-
 Header read_header(const UniqueFd& config) {
   Header header{};
   if (pread(config.get(), header.data(), header.size(), 0) != static_cast<ssize_t>(header.size()))
@@ -55,37 +51,37 @@ Header read_header(const UniqueFd& config) {
   return header;
 }
 
-void restore(const UniqueFd& config, const Header& header, off_t begin, off_t end) {
-  if (pwrite(config.get(), header.data() + begin, static_cast<size_t>(end - begin), begin) != end - begin)
+void restore(const Parked& device, off_t begin, off_t end) {
+  if (pwrite(device.config.get(), device.header.data() + begin, static_cast<size_t>(end - begin), begin) !=
+      end - begin)
     throw_errno("writing PCI configuration space");
 }
 
 // A device that was just put there has no addresses, and is deaf.
 void use(const Parked& device) {
-  const UniqueFd config = open_file(device.pci / "config", O_RDWR);
-  const Header now = read_header(config);
+  device.slot.set_power(true);
+  const Header now = read_header(device.config);
   if (!std::equal(now.begin(), now.begin() + PCI_COMMAND, device.header.begin()))
     throw Error(ErrorKind::kNotFound, "another one is there");
-  restore(config, device.header, PCI_BASE_ADDRESS_0, PCI_CARDBUS_CIS);
-  restore(config, device.header, PCI_COMMAND, PCI_STATUS);
-  tell_driver(device, "bind");
+  restore(device, PCI_BASE_ADDRESS_0, PCI_CARDBUS_CIS);
+  restore(device, PCI_COMMAND, PCI_STATUS);
+  write_all(device.bind.get(), device.virtio, "binding " + device.virtio + " to " + device.driver);
 }
 
-bool unpark(const std::function<bool(const Parked&)>& wanted) {
+template <typename F>
+bool unpark(F&& wanted) {
   std::lock_guard lock(mutex);
   const auto found = std::find_if(all.begin(), all.end(), wanted);
   if (found == all.end()) return false;
   const Parked device = std::move(*found);
   all.erase(found);
   try {
-    set_power(device.port(), true);
     use(device);
     return true;
   } catch (const Error& e) {
-    log_warning("the parked device in port " + device.port() + ": " + e.what());
+    log_warning("the parked device in port " + device.port + ": " + e.what());
     // The kernel only looks for what it does not know.
-    if (std::error_code error; std::filesystem::exists(device.pci, error))
-      write_file(device.pci / "remove", "1");
+    (void)!write(device.remove.get(), "1", 1);
     return false;
   }
 }
@@ -93,12 +89,22 @@ bool unpark(const std::function<bool(const Parked&)>& wanted) {
 }  // namespace
 
 void park(const std::string& driver) {
-  Parked device{driver, {}, {}, {}};
-  wait_for_device("a device for " + driver, [&] { return !(device.virtio = device_of(driver)).empty(); });
-  device.pci = std::filesystem::canonical(path_join(kDevices, device.virtio)).parent_path();
-  tell_driver(device, "unbind");
-  device.header = read_header(open_file(device.pci / "config", O_RDONLY));
-  set_power(device.port(), false);
+  std::string virtio;
+  wait_for_device("a device for " + driver, [&] { return !(virtio = device_of(driver)).empty(); });
+  // …/0000:00:04.0/0000:01:00.0/virtio3
+  const std::filesystem::path pci = std::filesystem::canonical(path_join(kDevices, virtio)).parent_path();
+  const std::string port = pci.parent_path().filename(), folder = path_join(kDrivers, driver);
+  Parked device{driver,
+                port,
+                Slot(port),
+                virtio,
+                open_file(pci / "config", O_RDWR),
+                open_file(path_join(folder, "bind"), O_WRONLY),
+                open_file(pci / "remove", O_WRONLY),
+                {}};
+  write_file(path_join(folder, "unbind"), virtio);
+  device.header = read_header(device.config);
+  device.slot.set_power(false);
   all.push_back(std::move(device));
 }
 
@@ -107,7 +113,7 @@ bool unpark_of(const std::string& driver) {
 }
 
 bool unpark_in(const std::string& port) {
-  return unpark([&](const Parked& device) { return device.port() == port; });
+  return unpark([&](const Parked& device) { return device.port == port; });
 }
 
 }  // namespace husk::guest

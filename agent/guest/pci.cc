@@ -58,12 +58,6 @@ void set_power(const UniqueFd& config, off_t slot, uint16_t power) {
     throw_errno("writing a slot's control register");
 }
 
-off_t require_slot(const UniqueFd& config, const std::string& port) {
-  const off_t slot = find_slot(config);
-  if (!slot) throw Error(ErrorKind::kInvalid, "PCI device " + printable(port) + " has no slot");
-  return slot;
-}
-
 std::vector<std::string> entries(const std::string& folder) {
   std::vector<std::string> names;
   std::error_code error;  // gone meanwhile: none
@@ -114,18 +108,20 @@ std::string disk_in_port(const std::string& port) {
   return interface_in_port(port, "block");
 }
 
-void eject(const std::string& port) {
-  const UniqueFd config = open_config(port);
-  const off_t slot = require_slot(config, port);
-  for (const std::string& device : entries(device_path(port)))
-    if (is_pci_address(device)) write_file(path_join(device_path(port), device + "/remove"), "1");
-  set_power(config, slot, kPowerOff);
-  set_power(config, slot, kPowerOn);
+Slot::Slot(const std::string& port) : config_(open_config(port)), slot_(find_slot(config_)) {
+  if (!slot_) throw Error(ErrorKind::kInvalid, "PCI device " + printable(port) + " has no slot");
 }
 
-void set_power(const std::string& port, bool on) {
-  const UniqueFd config = open_config(port);
-  set_power(config, require_slot(config, port), on ? kPowerOn : kPowerOff);
+void Slot::set_power(bool on) const {
+  guest::set_power(config_, slot_, on ? kPowerOn : kPowerOff);
+}
+
+void eject(const std::string& port) {
+  const Slot slot(port);
+  for (const std::string& device : entries(device_path(port)))
+    if (is_pci_address(device)) write_file(path_join(device_path(port), device + "/remove"), "1");
+  slot.set_power(false);
+  slot.set_power(true);
 }
 
 }  // namespace husk::guest

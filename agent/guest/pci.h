@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "libcontainer/base/fd.h"
+
 namespace husk::guest {
 
 // All slots on. A device in a slot that is off is not there for the kernel. What fails is logged.
@@ -21,7 +23,16 @@ std::string disk_in_port(const std::string& port);
 // QEMU takes out what it was asked to. Throws.
 void eject(const std::string& port);
 
-// Of the slot of this port. What is in a slot that is turned off leaves it. Throws.
-void set_power(const std::string& port, bool on);
+// The slot of a port, open. Throws.
+class Slot {
+ public:
+  explicit Slot(const std::string& port);
+  // What is in a slot that is turned off leaves it.
+  void set_power(bool on) const;
+
+ private:
+  UniqueFd config_;  // the port's configuration space
+  off_t slot_;       // where in it the capability with the slot's registers is
+};
 
 }  // namespace husk::guest

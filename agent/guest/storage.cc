@@ -12,6 +12,7 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/guest_words.h"
 #include "libcontainer/base/trace.h"
 
 namespace husk::guest {
@@ -39,9 +40,13 @@ void wait_for_reads(const std::string& path) {
 
 }  // namespace
 
+// Containers in user namespaces of their own pass there.
+void prepare_share() {
+  make_dirs(path_join(kShares, kShareTag), 0755);
+}
+
 void mount_share(const std::string& tag, bool plugged_late) {
-  std::string target = path_join(kShares, tag);
-  make_dirs(target, 0755);  // containers in user namespaces of their own pass here
+  const std::string target = path_join(kShares, tag);
   if (is_mount_point(target)) return;
   {
     trace::Span span("rescan");

@@ -8,6 +8,8 @@
 
 namespace husk::guest {
 
+// The place where it will be mounted.
+void prepare_share();
 // Mounts the virtiofs tag at /run/husk/share/TAG, rescanning until it is there. Doing it twice is fine.
 void mount_share(const std::string& tag, bool plugged_late);
 

@@ -31,6 +31,7 @@ void FrameServer::serve(UniqueFd fd, std::function<void(int)> wait_for_host, std
   link_->set_patient();  // a host that does not listen has its reasons
   workers_.prepare(kReady);
   std::thread([this, wait_for_host = std::move(wait_for_host), on_end = std::move(on_end)] {
+    warm_heap();
     if (wait_for_host) wait_for_host(link_->fd());
     hear();
     link_->end();

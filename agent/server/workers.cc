@@ -1,5 +1,6 @@
 #include "agent/server/workers.h"
 
+#include <cstdlib>
 #include <system_error>
 #include <thread>
 
@@ -11,6 +12,11 @@ namespace {
 constexpr size_t kMaxIdle = 2;  // one for a process, one for what is said about it meanwhile
 
 }  // namespace
+
+void warm_heap() {
+  volatile auto size = sizeof(std::function<void()>);  // or the compiler leaves it out
+  free(malloc(size));
+}
 
 void Workers::begin_thread() {
   try {
@@ -44,6 +50,7 @@ void Workers::run(std::function<void()> job) {
 }
 
 void Workers::work() {
+  warm_heap();
   std::unique_lock lock(mutex_);
   for (;;) {
     if (jobs_.empty()) {

@@ -26,4 +26,7 @@ class Workers {
   size_t idle_ = 0;
 };
 
+// A thread's first allocation sets its heap up: to be done while nobody waits.
+void warm_heap();
+
 }  // namespace husk

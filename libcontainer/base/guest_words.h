@@ -8,4 +8,7 @@ namespace husk {
 inline constexpr const char* kTemplateParameter = "husk.template";
 inline constexpr const char* kReadyToBeSaved = "husk: ready to be saved";
 
+// The virtiofs tag of the host's files.
+inline constexpr const char* kShareTag = "husk";
+
 }  // namespace husk

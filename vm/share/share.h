@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libcontainer/base/fd.h"
+#include "libcontainer/base/guest_words.h"
 #include "libcontainer/base/process.h"
 #include "vm/helper_process.h"
 
@@ -70,7 +71,7 @@ class Share {
   int pidfd() const;                // readable when virtiofsd has ended
   std::string last_words();         // of virtiofsd, as Machine::last_words
 
-  static constexpr const char* kTag = "husk";
+  static constexpr const char* kTag = kShareTag;
   static constexpr const char* kGuestRoot = "/run/husk/share/husk";  // where the agent mounts kTag
 
  private:
