@@ -58,6 +58,7 @@ Container::Container(Reaper& reaper, InitProgram& init_program, ContainerOptions
       config_(std::move(options.config)),
       numbers_(std::move(options.numbers)),
       held_(std::move(options.held)),
+      has_disks_(std::ranges::any_of(options.devices, [](const auto& d) { return !d.port.empty(); })),
       cgroup_(guest_cgroup_path(config_, id_)) {}
 
 std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_program,
@@ -227,7 +228,9 @@ std::vector<std::string> Container::update(spec::Resources resources) {
 
 Exit Container::finish(const Process& process, ExitStatus status) {
   bool is_init = process.id().empty();
-  if (is_init) std::call_once(synced_, [] { sync(); });  // the rootfs, and every volume
+  // A file's mapping has been written back when it went with its process, and nothing else is kept here of
+  // the rootfs and the volumes.
+  if (is_init && has_disks_) std::call_once(synced_, [] { sync(); });
   bool killed = is_init || status.signal == SIGKILL;
   try {
     return {status, killed && cgroup_.oom_kills() > 0};
