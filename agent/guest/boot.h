@@ -14,8 +14,6 @@ int64_t boot_began_ns();
 int64_t uptime_ns();
 // Waits for the virtio port "husk.agent" and opens it.
 UniqueFd open_agent_port();
-// What the first container would otherwise wait for.
-void prepare();
 // Whether the VM is to be saved (libcontainer/base/guest_words.h).
 bool is_template();
 // If so, tells the host that it can be.

@@ -15,6 +15,7 @@ std::vector<std::string> Guest::create_container(ContainerOptions options) {
       volumes_);
   options.numbers = localize_devices(options.config, options.devices, options.all_devices);
   const std::string id = options.id;
+  options.cgroup = spare_cgroup_.take(options.config);
   {
     std::lock_guard lock(mutex_);
     if (containers_.count(id)) throw Error(ErrorKind::kExists, "container " + id + " exists");

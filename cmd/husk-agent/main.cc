@@ -115,7 +115,7 @@ int main(int argc, char** argv) {
     if (husk::guest::is_template()) agent.server.rehearse();
     // In a template the second one is there, too: a short container ends before anybody makes the next.
     agent.prepare_init(husk::guest::is_template() ? 2 : 1);
-    husk::guest::prepare();
+    agent.guest.prepare();
     husk::guest::announce_template();
     agent.keep_init_prepared();
   } catch (const std::exception& e) {
