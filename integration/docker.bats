@@ -431,7 +431,7 @@ nameserver 192.0.2.1
     is "the other" "$(field "${NAME}b" .State.Running) $(field "${NAME}b" .State.Pid)" "true $other"
     ok docker exec "${NAME}b" cat /starts
     is "starts" "$out" start
-    ok docker exec "${NAME}b" touch /end
+    ok docker exec -d "${NAME}b" touch /end  # which may end with the container
     restarted() { [[ $(docker exec "${NAME}b" cat /starts | wc -l) == 2 ]]; }
     until_ok "a restart" restarted
     ok docker restart -t 0 "${NAME}b"

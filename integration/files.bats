@@ -38,6 +38,16 @@ check_files() {
     check_files /dev/shm
 }
 
+@test "what was written through a shared mapping is on the host at the container's end" {
+    files_bundle bundle
+    program file_checks map /home/mapped /volume/mapped
+    ok husk run --bundle "$BUNDLE" "$ID"
+    for file in "$BUNDLE/rootfs/home/mapped" "$T/volume/mapped"; do
+        is "$file" "$(tr -d m <"$file" | wc -c) $(stat -c %s "$file")" "0 $((64 * 4096))"
+    done
+    nothing_left
+}
+
 # Under TCG memory that held one program's code and gets another's must not run as the first (vm/guest/virtio-fs-emulated.patch).
 @test "programs of the same addresses, read anew again and again: each runs as what its own file holds" {
     files_bundle bundle

@@ -160,7 +160,7 @@ run_logged() {
 }
 
 @test "template_cap: the one used longest ago goes" {
-    templates 'template_cap = 130'
+    templates 'template_cap = 100'
     ok husk template create --memory 256
     local old=$out
     ok husk template create --memory 300

@@ -80,7 +80,7 @@ class Machine {
   virtual UniqueFd take_console() = 0;
   virtual pid_t pid() const = 0;
   virtual int pidfd() const = 0;
-  // Asks the VMM to end at once (QMP quit), then SIGKILL; reaps it. Idempotent, never throws.
+  // SIGKILL; reaps it. Idempotent, never throws.
   virtual void end() noexcept = 0;
   // How the VMM ended and its last words on stderr, for the error line; empty while it runs.
   virtual std::string last_words() = 0;

@@ -14,14 +14,11 @@
 #include <ctime>
 #include <sstream>
 
-#include "agent/guest/container.h"
 #include "agent/guest/log.h"
 #include "agent/guest/pci.h"
-#include "agent/guest/storage.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/guest_words.h"
-#include "libcontainer/linux/cgroups.h"
 #include "libcontainer/linux/netlink.h"
 
 namespace husk::guest {
@@ -124,6 +121,17 @@ void set_limits() {
   setrlimit(RLIMIT_CORE, &core);
 }
 
+// What wakes an idle kernel, and a starting one, for nothing: memory is compacted when somebody asks for a
+// huge page.
+void quieten() {
+  try {
+    write_file("/proc/sys/vm/compaction_proactiveness", "0");
+    write_file("/proc/sys/vm/stat_interval", "10");  // seconds
+  } catch (const Error& e) {
+    log_warning(e.message());
+  }
+}
+
 }  // namespace
 
 void boot() {
@@ -136,21 +144,12 @@ void boot() {
   load_modules();
   power_slots();
   set_limits();
+  quieten();
   make_root_readonly();
   try {
     set_link_up("lo");
   } catch (const Error& e) {
     log_warning(e.message());  // a kernel without a network is still good for --network none
-  }
-}
-
-void prepare() {
-  prepare_share();
-  try {
-    prepare_devices(
-        container_device_rules({spec::DeviceCgroup{}}));  // what engines ask for: nothing but the defaults
-  } catch (const Error& e) {
-    log_warning(e.message());
   }
 }
 

@@ -15,8 +15,6 @@ int64_t boot_began_ns();
 int64_t uptime_ns();
 // Waits for the virtio port of that name and opens it.
 UniqueFd open_port(const std::string& name);
-// What the first container would otherwise wait for.
-void prepare();
 // Whether the VM is to be saved (libcontainer/base/guest_words.h).
 bool is_template();
 // Tells the host that it can be.

@@ -45,11 +45,6 @@ const char* status_name(Status status) {
   return "stopped";
 }
 
-std::vector<spec::DeviceCgroup> container_device_rules(std::vector<spec::DeviceCgroup> rules) {
-  for (spec::DeviceCgroup& rule : default_device_rules()) rules.push_back(std::move(rule));
-  return rules;
-}
-
 Container::Container(Reaper& reaper, InitProgram& init_program, ContainerOptions options)
     : reaper_(reaper),
       init_program_(init_program),
@@ -58,7 +53,8 @@ Container::Container(Reaper& reaper, InitProgram& init_program, ContainerOptions
       config_(std::move(options.config)),
       numbers_(std::move(options.numbers)),
       held_(std::move(options.held)),
-      cgroup_(guest_cgroup_path(config_, id_)) {}
+      has_disks_(std::ranges::any_of(options.devices, [](const auto& d) { return !d.port.empty(); })),
+      cgroup_(options.cgroup ? std::move(*options.cgroup) : Cgroup(guest_cgroup_path(config_, id_))) {}
 
 std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_program,
                                              ContainerOptions options, std::vector<std::string>& warnings) {
@@ -67,15 +63,15 @@ std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_p
   request.bundle = options.bundle;
   request.no_pivot = options.no_pivot;
   request.no_new_keyring = options.no_new_keyring;
-  const bool one_output = options.one_output;
+  const bool one_output = options.one_output, has_cgroup = options.cgroup.has_value();
   std::shared_ptr<Container> container(new Container(reaper, init_program, std::move(options)));
   request.config = container->config_;
   request.rootfs = container->config_.root->path;
   try {
     trace::Span cgroup("cgroup");
-    container->cgroup_.create();
+    if (!has_cgroup) container->cgroup_.create();
     const auto& linux_ = container->config_.linux_;
-    if (linux_ && linux_->resources) warnings = container->limit(*linux_->resources);
+    if (linux_ && linux_->resources) warnings = container->limit(*linux_->resources, !has_cgroup);
     cgroup.end();
     request.cgroup = container->cgroup_.v2_folder();
     container->init_ = Process::create(
@@ -95,9 +91,10 @@ std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_p
   return container;
 }
 
-std::vector<std::string> Container::limit(const spec::Resources& resources) {
+std::vector<std::string> Container::limit(const spec::Resources& resources, bool devices) {
   std::vector<std::string> warnings = cgroup_.apply(resources);
-  std::ranges::move(cgroup_.apply_container_devices(resources.devices), std::back_inserter(warnings));
+  if (devices)
+    std::ranges::move(cgroup_.apply_container_devices(resources.devices), std::back_inserter(warnings));
   return warnings;
 }
 
@@ -222,12 +219,14 @@ std::vector<std::string> Container::update(spec::Resources resources) {
   if (status() == Status::kStopped)
     throw Error(ErrorKind::kWrongState, "container not running: it is stopped");
   localize_rules(resources.devices, numbers_);
-  return limit(resources);
+  return limit(resources, true);
 }
 
 Exit Container::finish(const Process& process, ExitStatus status) {
   bool is_init = process.id().empty();
-  if (is_init) std::call_once(synced_, [] { sync(); });  // the rootfs, and every volume
+  // A file's mapping has been written back when it went with its process, and nothing else is kept here of
+  // the rootfs and the volumes.
+  if (is_init && has_disks_) std::call_once(synced_, [] { sync(); });
   bool killed = is_init || status.signal == SIGKILL;
   try {
     return {status, killed && cgroup_.oom_kills() > 0};

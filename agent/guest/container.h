@@ -28,11 +28,9 @@ struct ContainerOptions {
   std::vector<DeviceSource> devices;        // of the config's
   bool all_devices = false;                 // and this kernel's
   DeviceNumbers numbers;                    // of the devices, once they were found
+  std::optional<Cgroup> cgroup;             // that is there already, with the rules for its devices
   std::vector<std::shared_ptr<void>> held;  // what its mounts name, for as long as it lives
 };
-
-// The config's rules, and after them what every container may use: the last rule that matches counts.
-std::vector<spec::DeviceCgroup> container_device_rules(std::vector<spec::DeviceCgroup> rules);
 
 class Container {
  public:
@@ -75,7 +73,7 @@ class Container {
 
  private:
   Container(Reaper& reaper, InitProgram& init_program, ContainerOptions options);
-  std::vector<std::string> limit(const spec::Resources& resources);
+  std::vector<std::string> limit(const spec::Resources& resources, bool devices);
   void check_exec_allowed(bool ignore_paused) const;
   std::shared_ptr<Process> create_process(const std::string& process_id, const spec::Process& process,
                                           const ExecOptions& options);
@@ -88,6 +86,7 @@ class Container {
   const spec::Config config_;
   const DeviceNumbers numbers_;
   const std::vector<std::shared_ptr<void>> held_;
+  const bool has_disks_;
   Cgroup cgroup_;
   std::shared_ptr<Process> init_;
   std::once_flag synced_;

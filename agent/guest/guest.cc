@@ -9,12 +9,18 @@
 
 namespace husk::guest {
 
+void Guest::prepare() {
+  prepare_share();
+  spare_cgroup_.make();
+}
+
 std::vector<std::string> Guest::create_container(ContainerOptions options) {
   options.held = localize_config(
       options.config, [this](const std::string& id) { return container(id)->pid(); }, namespaces_, memories_,
       volumes_);
   options.numbers = localize_devices(options.config, options.devices, options.all_devices);
   const std::string id = options.id;
+  options.cgroup = spare_cgroup_.take(options.config);
   {
     std::lock_guard lock(mutex_);
     if (containers_.count(id)) throw Error(ErrorKind::kExists, "container " + id + " exists");

@@ -12,6 +12,7 @@
 #include "agent/guest/namespaces.h"
 #include "agent/guest/network.h"
 #include "agent/guest/notifier.h"
+#include "agent/guest/spare_cgroup.h"
 
 namespace husk::guest {
 
@@ -21,6 +22,8 @@ class Guest {
  public:
   Guest(Reaper& reaper, InitProgram& init_program) : reaper_(reaper), init_program_(init_program) {}
 
+  // What the first container would otherwise wait for.
+  void prepare();
   // Returns warnings: what this kernel cannot honour.
   std::vector<std::string> create_container(ContainerOptions options);
   // Throws kNotFound.
@@ -44,6 +47,7 @@ class Guest {
   InitProgram& init_program_;
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Container>> containers_;  // null while one is being made
+  SpareCgroup spare_cgroup_;
   NamedNamespaces namespaces_;
   Network network_;
   SharedMemories memories_;

@@ -125,7 +125,7 @@ int main(int argc, char** argv) {
     agent.serve(std::move(frame_port), std::move(grpc_port), husk::guest::wait_for_host);
     // In a template the second one is there, too: a short container ends before anybody makes the next.
     agent.prepare_init(husk::guest::is_template() ? 2 : 1);
-    husk::guest::prepare();
+    agent.guest.prepare();
     if (husk::guest::is_template()) {
       for (const char* driver : {"virtiofs", "virtio_net"}) husk::guest::park(driver);
       husk::guest::announce_template();

@@ -108,9 +108,8 @@ class Cgroup {
 std::vector<spec::DeviceCgroup> default_device_rules();
 // With the default rules behind the config's, where there are any: the last rule that matches counts.
 spec::Resources with_default_devices(spec::Resources resources);
-// Makes ready what Cgroup::apply_devices() needs for these rules on v2: the kernel has verified their
-// program.
-void prepare_devices(const std::vector<spec::DeviceCgroup>& rules);
+// Whether rules with the default ones behind them allow what those do, and nothing else.
+bool allows_only_defaults(const std::vector<spec::DeviceCgroup>& rules);
 
 // The unit that systemd's driver makes a container's cgroup with.
 struct UnitName {

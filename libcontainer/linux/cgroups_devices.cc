@@ -346,10 +346,6 @@ void Cgroup::apply_devices(const std::vector<spec::DeviceCgroup>& rules) {
   replace_programs(v2->folder, rules);
 }
 
-void prepare_devices(const std::vector<spec::DeviceCgroup>& rules) {
-  loaded_program(rules);
-}
-
 std::vector<std::string> Cgroup::apply_container_devices(std::vector<spec::DeviceCgroup> rules) {
   spec::Resources all;
   all.devices = std::move(rules);
@@ -360,6 +356,18 @@ std::vector<std::string> Cgroup::apply_container_devices(std::vector<spec::Devic
     return {std::string("device rules are not enforced: ") + e.what()};
   }
   return {};
+}
+
+bool allows_only_defaults(const std::vector<spec::DeviceCgroup>& rules) {
+  if (rules.empty() || rules[0].allow || !parse_rule(rules[0]).everything()) return false;
+  std::vector<Rule> defaults;
+  if (rules.size() > 1)
+    for (const spec::DeviceCgroup& rule : default_device_rules()) defaults.push_back(parse_rule(rule));
+  return std::all_of(rules.begin(), rules.end(), [&](const spec::DeviceCgroup& d) {
+    const Rule rule = parse_rule(d);
+    return !rule.allow || std::any_of(defaults.begin(), defaults.end(),
+                                      [&](const Rule& outer) { return decides_for(outer, rule); });
+  });
 }
 
 spec::Resources with_default_devices(spec::Resources resources) {

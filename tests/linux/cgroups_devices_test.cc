@@ -101,6 +101,19 @@ TEST(CgroupDevices, Program) {
   EXPECT_EQ(kind_of([] { cgroup::device_program({{true, "c", 1ll << 40, 1, "r"}}); }), ErrorKind::kInvalid);
 }
 
+TEST(CgroupDevices, AllowsOnlyDefaults) {
+  const spec::DeviceCgroup nothing{false, "a", {}, {}, "rwm"}, null{true, "c", 1, 3, "rw"};
+  EXPECT_TRUE(allows_only_defaults({nothing}));
+  EXPECT_TRUE(allows_only_defaults({{}}));
+  EXPECT_TRUE(allows_only_defaults({nothing, null, {false, "c", 10, 229, "rwm"}}));
+  EXPECT_FALSE(allows_only_defaults({}));
+  EXPECT_FALSE(allows_only_defaults({null}));
+  EXPECT_FALSE(allows_only_defaults({{true, "a", {}, {}, "rwm"}}));
+  EXPECT_FALSE(allows_only_defaults({nothing, {true, "c", 10, 229, "rwm"}}));
+  EXPECT_FALSE(allows_only_defaults({nothing, {true, "c", 1, {}, "r"}}));
+  EXPECT_FALSE(allows_only_defaults({nothing, {true, "b", 8, 0, "r"}}));
+}
+
 TEST(CgroupDevices, V1Writes) {
   using Writes = std::vector<std::pair<std::string, std::string>>;
   Rules deny_all = {{false, "a", {}, {}, "rwm"}};

@@ -32,14 +32,19 @@ TEST(Ram, CopiesDataAndLeavesHolesAndZerosOut) {
   put(from.get(), 0, page('a') + page(0) + page('b'));
   put(from.get(), kFar, page('c'));
   EXPECT_EQ(ram_bytes(from.get()), 4u * 4096);
-  copy_ram(from.get(), to.get());
-  EXPECT_EQ(get(to.get(), 0, 3 * 4096), page('a') + page(0) + page('b'));
-  EXPECT_EQ(get(to.get(), kFar, 4096), page('c'));
-  EXPECT_EQ(ram_bytes(to.get()), 3u * 4096) << "a page of zeros is a hole";
+  save_ram(from.get(), to.get());
+  UniqueFd copy = make_ram(256 << 20);
+  copy_ram(to.get(), copy.get());
+  for (int fd : {to.get(), copy.get()}) {
+    EXPECT_EQ(get(fd, 0, 3 * 4096), page('a') + page(0) + page('b'));
+    EXPECT_EQ(get(fd, kFar, 4096), page('c'));
+    EXPECT_EQ(ram_bytes(fd), 3u * 4096) << "a page of zeros is a hole";
+  }
 }
 
 TEST(Ram, AnEmptyOneIsAllHoles) {
   UniqueFd from = make_ram(64 << 20), to = make_ram(64 << 20);
+  save_ram(from.get(), to.get());
   copy_ram(from.get(), to.get());
   EXPECT_EQ(ram_bytes(to.get()), 0u);
 }
@@ -48,6 +53,7 @@ TEST(Ram, ALostTailIsAnError) {
   UniqueFd from = make_ram(1 << 20);
   put(from.get(), 0, page('a'));
   UniqueFd closed(open("/dev/full", O_WRONLY | O_CLOEXEC));
+  EXPECT_THROW(save_ram(from.get(), closed.get()), Error);
   EXPECT_THROW(copy_ram(from.get(), closed.get()), Error);
 }
 

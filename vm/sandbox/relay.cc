@@ -164,6 +164,7 @@ void Relay::know_end(ExitStatus status) {
 
 void Relay::pump_output() {
   ExitStatus last{0, SIGKILL};  // if the guest goes away, so has the process
+  int left = 3;                 // its end, and that of both outputs
   try {
     AttachStream::Output out;
     while (stream_->read(out)) {
@@ -176,9 +177,11 @@ void Relay::pump_output() {
           break;
         case AttachStream::Event::kStdoutEof:
           out_->close();
+          --left;
           break;
         case AttachStream::Event::kStderrEof:
           if (err_) err_->close();
+          --left;
           break;
         case AttachStream::Event::kStdinClosed:
           set_event(input_over_);
@@ -187,8 +190,10 @@ void Relay::pump_output() {
           last = out.status;
           if (out.oom_killed) handlers_.out_of_memory();
           know_end(last);
+          --left;
           break;
       }
+      if (left == 0) behind_output(handlers_.complete);
     }
   } catch (const Error& e) {
     spdlog::debug("relay: {}", e.what());

@@ -42,7 +42,8 @@ class Relay {
     std::function<void(int signal)> signal;  // somebody signalled the shim (SIGKILL: it is gone)
     std::function<void()> out_of_memory;     // the guest's OOM killer took it, or one of its; before exited
     std::function<void(ExitStatus)> exited;  // before the shim is told
-    std::function<void()> finished;          // the streams have ended too; last call
+    std::function<void()> complete;          // nothing more will come from the guest
+    std::function<void()> finished;          // it has ended the stream, too; last call
   };
   Relay(std::unique_ptr<AttachStream> stream, ProcessFds fds, Handlers handlers);
   ~Relay();  // cancels what still runs; a process that has not ended is reported to its shim as killed

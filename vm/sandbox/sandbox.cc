@@ -205,6 +205,12 @@ bool Sandbox::any_lives() {
   return false;
 }
 
+bool Sandbox::Container::over() const {
+  return status == Status::kStopped && std::all_of(processes.begin(), processes.end(), [](const auto& p) {
+           return p.second.complete || p.second.finished;
+         });
+}
+
 bool Sandbox::idle() const {
   return std::all_of(containers_.begin(), containers_.end(), [](const auto& c) { return c.second.over(); });
 }
@@ -232,7 +238,7 @@ void Sandbox::end() noexcept {
     ended_ = true;
   }
   try {
-    // What a container wrote is on the host when its end is told.
+    // Of one that has ended all that it wrote is on the host.
     if (agent_ && guest_lives() && any_lives()) agent_->shutdown();
   } catch (const Error& e) {
     spdlog::debug("the guest's shutdown: {}", e.what());

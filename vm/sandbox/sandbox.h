@@ -73,14 +73,14 @@ class Sandbox {
   struct ProcessEntry {
     std::unique_ptr<Relay> relay;
     pid_t shim = 0;
-    bool exited = false, finished = false;
+    bool exited = false, complete = false, finished = false;  // as Relay::Handlers
   };
   struct Container {
     Status status = Status::kCreating;
     std::map<std::string, ProcessEntry> processes;  // "" is init
     bool takes_all = false;                         // its end is the VM's: a pod's sandbox
     std::string network;                            // what Networks calls its namespace
-    bool over() const { return status == Status::kStopped && processes.empty(); }
+    bool over() const;
   };
 
   bool resume_machine();
@@ -115,6 +115,7 @@ class Sandbox {
   void collect_trace() noexcept;
   std::string heir();
   void on_exited(const std::string& id, const std::string& process_id);
+  void on_complete(const std::string& id, const std::string& process_id);
   void on_finished(const std::string& id, const std::string& process_id);
   Container& find(const std::string& id);  // with mutex_ held
   void require(const std::string& id, std::initializer_list<Status> allowed, const std::string& refusal);

@@ -177,6 +177,7 @@ void Sandbox::relay(const std::string& id, const std::string& process_id,
     }
   };
   handlers.exited = [this, id, process_id](ExitStatus) { on_exited(id, process_id); };
+  handlers.complete = [this, id, process_id] { on_complete(id, process_id); };
   handlers.finished = [this, id, process_id] { on_finished(id, process_id); };
   std::lock_guard lock(mutex_);
   ProcessEntry& entry = find(id).processes[process_id];
@@ -201,6 +202,18 @@ void Sandbox::on_exited(const std::string& id, const std::string& process_id) {
     end_asked_ = true;
     wake();
   }
+}
+
+// Of the last process of all: the VM need not live until the guest has ended the stream.
+void Sandbox::on_complete(const std::string& id, const std::string& process_id) {
+  {
+    std::lock_guard lock(mutex_);
+    auto found = containers_.find(id);
+    if (found == containers_.end()) return;
+    const auto entry = found->second.processes.find(process_id);
+    if (entry != found->second.processes.end()) entry->second.complete = true;
+  }
+  wake();
 }
 
 void Sandbox::on_finished(const std::string& id, const std::string& process_id) {

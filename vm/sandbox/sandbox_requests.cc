@@ -153,7 +153,7 @@ void Sandbox::end_relays(std::map<std::string, ProcessEntry>& processes) {
   for (auto& [name, process] : processes)
     if (process.relay) process.relay->hurry();
   for (auto& [name, process] : processes)
-    if (process.relay)
+    if (process.relay && !process.complete)
       process.relay->wait_finished(std::max(
           std::chrono::milliseconds(0),
           std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now())));
@@ -172,14 +172,17 @@ void Sandbox::watch_volumes(const std::string& id) noexcept {
 void Sandbox::remove(const std::string& id) {
   std::map<std::string, ProcessEntry>
       processes;  // their relays end outside of the lock, since they call back
+  bool dies_with_vm = false;
   {
     std::lock_guard lock(mutex_);
     auto found = containers_.find(id);
     if (found == containers_.end()) return;
+    // The guest need not tidy up what ends with it.
+    dies_with_vm = idle();
     found->second.status = Status::kStopped;
   }
   try {
-    if (guest_lives()) agent_->remove_container(id);
+    if (!dies_with_vm && guest_lives()) agent_->remove_container(id);
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::kNotFound) spdlog::debug("removing {} from the guest: {}", id, e.what());
   }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "libcontainer/base/error.h"
@@ -42,6 +43,11 @@ void write_pages(int fd, const char* data, size_t size, off_t offset) {
   }
 }
 
+struct Unmap {
+  size_t size;
+  void operator()(void* map) const { munmap(map, size); }
+};
+
 template <typename F>
 void each_extent(int fd, F&& f) {
   for (off_t begin, end = 0;;) {
@@ -67,7 +73,7 @@ uint64_t ram_bytes(int fd) {
   return sum;
 }
 
-void copy_ram(int from, int to) {
+void save_ram(int from, int to) {
   std::vector<char> chunk(kChunk);
   each_extent(from, [&](off_t begin, off_t end) {
     for (off_t at = begin; at < end;) {
@@ -79,6 +85,17 @@ void copy_ram(int from, int to) {
       write_pages(to, chunk.data(), static_cast<size_t>(n), at);
       at += n;
     }
+  });
+}
+
+// Only the kernel reads the mapping, to which a file that was cut off is EFAULT and no signal.
+void copy_ram(int from, int to) {
+  each_extent(from, [&](off_t begin, off_t end) {
+    const auto size = static_cast<size_t>(end - begin);
+    void* map = mmap(nullptr, size, PROT_READ, MAP_SHARED, from, begin);
+    if (map == MAP_FAILED) throw_errno("mapping a VM's memory");
+    const std::unique_ptr<void, Unmap> unmap(map, Unmap{size});
+    write_at(to, static_cast<const char*>(map), size, begin);
   });
 }
 

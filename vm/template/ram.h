@@ -13,6 +13,8 @@ UniqueFd make_ram(uint64_t bytes);
 uint64_t ram_bytes(int fd);
 // Copies what is not a hole, and of that only pages that are not all zeros, into a file of the same size that
 // is all holes. Throws.
+void save_ram(int from, int to);
+// The same of one that was saved: it has no such pages.
 void copy_ram(int from, int to);
 
 }  // namespace husk::vm

@@ -154,7 +154,7 @@ void TemplateStore::build(const MachineConfig& machine, const std::string& virti
   check(rmdir(empty.c_str()), "rmdir " + empty);
   UniqueFd memory = open_file(path_join(folder, kMemory), O_WRONLY | O_CREAT | O_EXCL, 0600);
   check(ftruncate(memory.get(), static_cast<off_t>(machine.memory_mib) << 20), "sizing " + folder);
-  copy_ram(ram.get(), memory.get());
+  save_ram(ram.get(), memory.get());
   Json info = {{"machine", machine_text(machine)},
                {"arguments_hash", arguments_hash(machine)},
                {"memory_bytes", data_bytes(path_join(folder, kMemory))},
