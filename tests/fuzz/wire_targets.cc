@@ -14,6 +14,7 @@
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/message.h"
 #include "libcontainer/linux/netlink.h"
+#include "spec/binary.h"
 #include "spec/codec.h"
 #include "tests/fuzz/targets.h"
 #include "vm/qemu/qmp.h"
@@ -143,6 +144,12 @@ void qmp(std::string_view input) {
     allowed_to_fail([&] { qmp.execute("query-status", Json::object(), {}, std::chrono::seconds(5)).dump(); });
     require(qmp.take_events().size() <= vm::Qmp::kMaxEvents, "events are bounded");
   }
+}
+
+void binary(std::string_view input) {
+  spec::Config config;
+  if (!allowed_to_fail([&] { config = spec::from_binary<spec::Config>(input); })) return;
+  require(spec::to_binary(config) == input, "a config has one encoding");
 }
 
 void agent(std::string_view input) {
