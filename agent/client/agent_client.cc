@@ -10,7 +10,7 @@
 #include "agent/wire/wire.h"
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/message.h"
-#include "spec/codec.h"
+#include "spec/binary.h"
 
 namespace husk {
 namespace {
@@ -145,7 +145,7 @@ AgentClient::Created AgentClient::create_container(const std::string& id, const 
   agent::AttachInput first;
   agent::CreateContainerRequest& request = *first.mutable_create();
   request.set_container_id(id);
-  request.set_config_json(dump(spec::encode_config(config)));
+  request.set_config(spec::to_binary(config));
   request.set_bundle(options.bundle);
   request.set_no_pivot(options.no_pivot);
   request.set_no_new_keyring(options.no_new_keyring);
@@ -175,7 +175,7 @@ std::unique_ptr<AttachStream> AgentClient::exec(const std::string& id, const std
   agent::ExecRequest& request = *first.mutable_exec();
   request.set_container_id(id);
   request.set_process_id(process_id);
-  request.set_process_json(dump(spec::encode_process(process)));
+  request.set_process(spec::to_binary(process));
   request.set_cgroup(options.cgroup);
   request.set_ignore_paused(options.ignore_paused);
   request.set_one_output(options.one_output);
@@ -204,7 +204,7 @@ void AgentClient::resume(const std::string& id) {
 std::vector<std::string> AgentClient::update(const std::string& id, const spec::Resources& resources) {
   agent::UpdateContainerRequest request;
   request.set_container_id(id);
-  request.set_resources_json(dump(spec::encode_resources(resources)));
+  request.set_resources(spec::to_binary(resources));
   return warnings_of(impl_->call(&agent::Agent::Stub::UpdateContainer, request, ""));
 }
 

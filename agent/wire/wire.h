@@ -14,7 +14,7 @@
 namespace husk::wire {
 
 // Raised whenever agent.proto changes meaning.
-inline constexpr uint32_t kProtocolVersion = 5;
+inline constexpr uint32_t kProtocolVersion = 6;
 inline constexpr size_t kMaxChunk = 64u << 10;       // of stdin, stdout, stderr
 inline constexpr size_t kStdinWindow = 256u << 10;   // of stdin on the way, see AttachOutput.stdin_taken
 inline constexpr size_t kOutputWindow = 256u << 10;  // the same of each output, see AttachInput.stdout_taken

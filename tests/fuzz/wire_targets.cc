@@ -15,7 +15,6 @@
 #include "libcontainer/base/message.h"
 #include "libcontainer/linux/netlink.h"
 #include "spec/binary.h"
-#include "spec/codec.h"
 #include "tests/fuzz/targets.h"
 #include "vm/qemu/qmp.h"
 #include "vm/sandbox/control.h"
@@ -76,7 +75,7 @@ void create_container(std::string_view bytes) {
   if (!parse(bytes, request)) return;
   allowed_to_fail([&] {
     checked_id(request.container_id());
-    spec::Config config = spec::decode_config(request.config_json());
+    auto config = spec::from_binary<spec::Config>(request.config());
     localize(config);
     guest::guest_cgroup_path(config, request.container_id());
   });
@@ -87,7 +86,7 @@ void exec(std::string_view bytes) {
   if (!parse(bytes, request)) return;
   allowed_to_fail([&] {
     checked_id(request.process_id());
-    spec::decode_process(request.process_json());
+    spec::from_binary<spec::Process>(request.process());
   });
 }
 
