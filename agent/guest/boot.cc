@@ -14,7 +14,6 @@
 #include <ctime>
 #include <sstream>
 
-#include "agent/guest/container.h"
 #include "agent/guest/log.h"
 #include "agent/guest/pci.h"
 #include "libcontainer/base/error.h"
@@ -146,7 +145,7 @@ void boot() {
 void prepare() {
   try {
     prepare_devices(
-        container_device_rules({spec::DeviceCgroup{}}));  // what engines ask for: nothing but the defaults
+        with_default_rules({spec::DeviceCgroup{}}));  // what engines ask for: nothing but the defaults
   } catch (const Error& e) {
     log_warning(e.message());
   }

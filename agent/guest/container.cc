@@ -45,11 +45,6 @@ const char* status_name(Status status) {
   return "stopped";
 }
 
-std::vector<spec::DeviceCgroup> container_device_rules(std::vector<spec::DeviceCgroup> rules) {
-  for (spec::DeviceCgroup& rule : default_device_rules()) rules.push_back(std::move(rule));
-  return rules;
-}
-
 Container::Container(Reaper& reaper, InitProgram& init_program, ContainerOptions options)
     : reaper_(reaper),
       init_program_(init_program),

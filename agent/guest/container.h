@@ -31,9 +31,6 @@ struct ContainerOptions {
   std::vector<std::shared_ptr<void>> held;  // what its mounts name, for as long as it lives
 };
 
-// The config's rules, and after them what every container may use: the last rule that matches counts.
-std::vector<spec::DeviceCgroup> container_device_rules(std::vector<spec::DeviceCgroup> rules);
-
 class Container {
  public:
   // Sets it up to the gate of start. On failure nothing is left. warnings: what this kernel cannot honour is
