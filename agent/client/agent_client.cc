@@ -22,10 +22,6 @@ constexpr int kMaxListed = 65536;                        // processes, container
 constexpr size_t kMaxWarnings = 64, kMaxWarning = 1024;  // all of them go in one message to husk
 constexpr size_t kMaxText = 64u << 10;                   // of one string from the guest
 
-std::string dump(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
 std::string text(const std::string& from_guest) {
   return printable(from_guest, kMaxText);
 }
@@ -128,8 +124,8 @@ void AgentClient::configure_network(const std::string& network, const std::vecto
   for (const Card& card : cards) {
     agent::Card* out = request.add_cards();
     out->set_port(card.port);
-    out->set_interface_json(dump(interface_to_json(card.interface)));
-    if (card.before) out->set_before_json(dump(interface_to_json(*card.before)));
+    out->set_interface(interface_to_bytes(card.interface));
+    if (card.before) out->set_before(interface_to_bytes(*card.before));
   }
   impl_->call(&agent::Agent::Stub::ConfigureNetwork, request, "guest: configuring the network");
 }
