@@ -92,7 +92,7 @@ void fields(A& a, T& v) {
 }
 
 TEST(Binary, ValuesThatNoWriterWrites) {
-  const std::string one("\1\0\0\0", 4), two("\2\0\0\0", 4), number = one;
+  const std::string one("\1\0\0\0", 4), two("\2\0\0\0", 4), number("\7\0\0\0", 4);
   EXPECT_EQ(refusal<Map>(two + one + "a" + number + one + "b" + number), "");
   EXPECT_EQ(refusal<Map>(two + one + "b" + number + one + "a" + number),
             "broken message: names that are not in order, at map");
