@@ -167,7 +167,7 @@ host_TEST_LIBS := host init container linux spec base
 vm_TEST_LIBS := sandbox vm container linux spec base
 agent_TEST_LIBS := server client guest wire init linux spec base
 # Single files of the rooms that are not otherwise needed: a fuzzer is slow to build.
-fuzz_TEST_LIBS := server guest wire init linux spec base
+fuzz_TEST_LIBS := server client guest wire init linux spec base
 fuzz_TEST_OBJS := $(patsubst %,$(BUILD)/obj/%.o,cmd/husk/exec_process cmd/husk/flags vm/qemu/qmp vm/sandbox/control)
 TEST_EXT = $(NL_LIBS) -lseccomp -lcap -lgtest -lgtest_main -lpthread
 linux_TEST_EXT = -lsystemd

@@ -5,6 +5,13 @@ setup() {
     new_folder
     vm_only
     templates
+    PINNED=()
+}
+
+teardown() {
+    local file
+    for file in "${PINNED[@]}"; do umount "$file"; done
+    common_teardown
 }
 
 # templates [OPTION...]: husk.toml with this test's folder of templates, and more.
@@ -32,6 +39,21 @@ run_logged() {
     grep -q 'resumed from a template' "$T/log" || fail "no word of a template" "$(cat "$T/log")"
     is "the template's file" "$(stat -c %i "$(the_template)/memory")" "$first"
     nothing_left
+}
+
+@test "what a template knew of share and card before they were there: no device is found twice" {
+    new_bundle
+    pin net
+    nsenter --net="$T/ns-net" sh -c 'ip link add one type veth peer name two
+        ip addr add 10.7.1.1/24 dev one && ip link set one up && ip addr add 10.7.2.1/24 dev two && ip link set two up'
+    edit --arg p "$T/ns-net" '(.linux.namespaces[] | select(.type == "network")).path = $p
+        | .process.capabilities |= map_values(. + ["CAP_SYSLOG"])'
+    shell 'dmesg | sed -nE "s/.*pci 0000:0[1-9]:00.0: \[1af4:(....)\].*/\1/p"
+        ip -o -4 addr show up | sed -nE "s/.*: (one|two) .*inet ([^ ]*).*/\1 \2/p" | sort'
+    ok husk template create
+    ok husk run --bundle "$BUNDLE" "$ID"
+    is "the devices, in the order in which the kernel found them, and the cards" "$out" \
+        $'105a\n1041\n1041\none 10.7.1.1/24\ntwo 10.7.2.1/24'
 }
 
 @test "template create, status, destroy" {

@@ -37,6 +37,11 @@ struct MachineStart {
   bool saved = false;
 };
 
+// Our ends of the virtio-serial ports "husk.frames" and "husk.grpc" (SOCK_STREAM).
+struct AgentSockets {
+  UniqueFd frames, grpc;
+};
+
 // Where something is plugged.
 struct Slot {
   std::string id;    // the VMM's
@@ -47,16 +52,18 @@ struct Slot {
 class Machine {
  public:
   virtual ~Machine() = default;
-  // Plugs a vhost-user-fs device; `socket` is connected to a virtiofsd. The guest finds it after a PCI
-  // rescan.
-  virtual void plug_share(const std::string& tag, UniqueFd socket) = 0;
+  // Plugs a vhost-user-fs device, always into the first port; `socket` is connected to a virtiofsd. The guest
+  // finds it after a PCI rescan, or where it was when the VM was saved.
+  virtual Slot plug_share(const std::string& tag, UniqueFd socket) = 0;
   // Plugs a virtio-net card on an open tap.
   virtual Slot plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) = 0;
   // The same on QEMU's user-mode stack (vm/net/user_network.h), in the network namespace that QEMU runs in.
   virtual Slot plug_user_network(const std::string& mac, uint32_t mtu) = 0;
+  // Plugs a card that leads nowhere.
+  virtual Slot plug_dead_card() = 0;
   // Plugs a virtio-blk disk on an open block device, opened for writing unless readonly.
   virtual Slot plug_disk(UniqueFd disk, bool readonly) = 0;
-  // Takes a network card or a disk out, in two steps: the guest has to let go of it in between (turn its
+  // Takes a device out, in two steps: the guest has to let go of it in between (turn its
   // slot's power off), and QEMU has to have been asked before.
   virtual void ask_unplug(const Slot& slot) = 0;
   // Waits until it is out and gives the port back. A card's tap is closed in any case. Throws kTimeout when
@@ -66,11 +73,10 @@ class Machine {
   // RAM by then. Throws kTimeout; kGuestDied with QEMU's words.
   virtual void resume(UniqueFd state) = 0;
   // Stops the guest and writes its device state to the file; its RAM is what MachineStart::memory holds from
-  // then on. Only for a VM into which nothing was plugged. Throws.
+  // then on. Only for a VM into which nothing is plugged. Throws.
   virtual void save(UniqueFd state) = 0;
-  // Our ends of the virtio-serial port "husk.agent" (SOCK_STREAM) and of the serial console (SOCK_STREAM,
-  // what the guest prints). Each can be taken once.
-  virtual UniqueFd take_agent() = 0;
+  // Each can be taken once. The console is what the guest prints on its serial line (SOCK_STREAM).
+  virtual AgentSockets take_agent() = 0;
   virtual UniqueFd take_console() = 0;
   virtual pid_t pid() const = 0;
   virtual int pidfd() const = 0;

@@ -5,7 +5,7 @@
 #include <chrono>
 
 #include "agent.grpc.pb.h"
-#include "agent/client/grpc_attach_stream.h"
+#include "agent/client/frame_client.h"
 #include "agent/client/grpc_connections.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/deadlines.h"
@@ -56,8 +56,20 @@ int64_t clock_offset(int64_t sent_ns, const agent::TakeTraceReply& reply, int64_
 }  // namespace
 
 struct AgentClient::Impl {
-  std::shared_ptr<grpc::Channel> channel;
-  std::unique_ptr<agent::Agent::Stub> stub;
+  Impl(UniqueFd frame_socket, UniqueFd grpc_socket)
+      : frames(std::move(frame_socket)), grpc_socket(std::move(grpc_socket)) {}
+
+  FrameClient frames;
+  std::once_flag grpc_begun;
+  UniqueFd grpc_socket;
+  std::unique_ptr<agent::Agent::Stub> grpc_stub;
+
+  // Most containers live without it.
+  agent::Agent::Stub& stub() {
+    std::call_once(grpc_begun,
+                   [this] { grpc_stub = agent::Agent::NewStub(wire::make_channel(std::move(grpc_socket))); });
+    return *grpc_stub;
+  }
 
   template <typename Request, typename Reply>
   using Method = grpc::Status (agent::Agent::Stub::*)(grpc::ClientContext*, const Request&, Reply*);
@@ -69,7 +81,7 @@ struct AgentClient::Impl {
     grpc::ClientContext context;
     if (timeout.count() >= 0) context.set_deadline(std::chrono::system_clock::now() + timeout);
     Reply reply;
-    wire::throw_if_failed((stub.get()->*method)(&context, request, &reply), what);
+    wire::throw_if_failed((stub().*method)(&context, request, &reply), what);
     return reply;
   }
 
@@ -83,10 +95,8 @@ struct AgentClient::Impl {
   }
 };
 
-AgentClient::AgentClient(UniqueFd socket) : impl_(std::make_unique<Impl>()) {
-  impl_->channel = wire::make_channel(std::move(socket));
-  impl_->stub = agent::Agent::NewStub(impl_->channel);
-}
+AgentClient::AgentClient(UniqueFd frames, UniqueFd grpc)
+    : impl_(std::make_unique<Impl>(std::move(frames), std::move(grpc))) {}
 
 AgentClient::~AgentClient() = default;
 
@@ -95,15 +105,15 @@ AgentClient::Hello AgentClient::hello(const std::string& hostname, const std::st
   check(getrandom(entropy.data(), entropy.size(), 0), "getrandom");
   timespec now;
   check(clock_gettime(CLOCK_REALTIME, &now), "clock_gettime");
-  agent::HelloRequest request;
+  agent::Request asked;
+  agent::HelloRequest& request = *asked.mutable_hello();
   request.set_protocol_version(wire::kProtocolVersion);
   request.set_entropy(entropy);
   request.set_realtime_ns(now.tv_sec * 1'000'000'000 + now.tv_nsec);
   request.set_hostname(hostname);
   request.set_log_level(log_level);
   request.set_trace(trace::on());
-  agent::HelloReply reply =
-      impl_->call(&agent::Agent::Stub::Hello, request, "guest agent", deadline::kGuestBoot);
+  const agent::HelloReply reply = impl_->frames.call(asked, "guest agent", deadline::kGuestBoot).hello();
   if (reply.protocol_version() != wire::kProtocolVersion)
     throw Error(ErrorKind::kUnsupported,
                 "the guest agent speaks protocol " + std::to_string(reply.protocol_version()) +
@@ -112,14 +122,15 @@ AgentClient::Hello AgentClient::hello(const std::string& hostname, const std::st
 }
 
 void AgentClient::mount_share(const std::string& tag, bool plugged_late) {
-  agent::MountShareRequest request;
-  request.set_tag(tag);
-  request.set_plugged_late(plugged_late);
-  impl_->call(&agent::Agent::Stub::MountShare, request, "guest: mounting share " + tag);
+  agent::Request request;
+  request.mutable_mount_share()->set_tag(tag);
+  request.mutable_mount_share()->set_plugged_late(plugged_late);
+  impl_->frames.call(request, "guest: mounting share " + tag, deadline::kAgentCall);
 }
 
 void AgentClient::configure_network(const std::string& network, const std::vector<Card>& cards) {
-  agent::ConfigureNetworkRequest request;
+  agent::Request asked;
+  agent::ConfigureNetworkRequest& request = *asked.mutable_configure_network();
   request.set_network(network);
   for (const Card& card : cards) {
     agent::Card* out = request.add_cards();
@@ -127,7 +138,7 @@ void AgentClient::configure_network(const std::string& network, const std::vecto
     out->set_interface(interface_to_bytes(card.interface));
     if (card.before) out->set_before(interface_to_bytes(*card.before));
   }
-  impl_->call(&agent::Agent::Stub::ConfigureNetwork, request, "guest: configuring the network");
+  impl_->frames.call(asked, "guest: configuring the network", deadline::kAgentCall);
 }
 
 void AgentClient::unplug(const std::string& port) {
@@ -138,8 +149,8 @@ void AgentClient::unplug(const std::string& port) {
 
 AgentClient::Created AgentClient::create_container(const std::string& id, const spec::Config& config,
                                                    const CreateOptions& options) {
-  agent::AttachInput first;
-  agent::CreateContainerRequest& request = *first.mutable_create();
+  agent::Request asked;
+  agent::CreateContainerRequest& request = *asked.mutable_create();
   request.set_container_id(id);
   request.set_config(spec::to_binary(config));
   request.set_bundle(options.bundle);
@@ -154,21 +165,22 @@ AgentClient::Created AgentClient::create_container(const std::string& id, const 
     out->set_port(device.port);
   }
   agent::Attached attached;
-  std::unique_ptr<AttachStream> stream = attach_over_grpc(*impl_->stub, first, attached);
+  std::unique_ptr<AttachStream> stream = impl_->frames.attach(asked, attached);
   return {std::move(stream), warnings_of(attached)};
 }
 
 void AgentClient::start_container(const std::string& id, const std::optional<WindowSize>& size) {
-  agent::StartContainerRequest request;
+  agent::Request asked;
+  agent::StartContainerRequest& request = *asked.mutable_start();
   request.set_container_id(id);
   if (size) fill(*request.mutable_window(), *size);
-  impl_->call(&agent::Agent::Stub::StartContainer, request, "", deadline::kAgentCreate);
+  impl_->frames.call(asked, "", deadline::kAgentCreate);
 }
 
 std::unique_ptr<AttachStream> AgentClient::exec(const std::string& id, const std::string& process_id,
                                                 const spec::Process& process, const ExecOptions& options) {
-  agent::AttachInput first;
-  agent::ExecRequest& request = *first.mutable_exec();
+  agent::Request asked;
+  agent::ExecRequest& request = *asked.mutable_exec();
   request.set_container_id(id);
   request.set_process_id(process_id);
   request.set_process(spec::to_binary(process));
@@ -177,16 +189,17 @@ std::unique_ptr<AttachStream> AgentClient::exec(const std::string& id, const std
   request.set_one_output(options.one_output);
   if (options.size) fill(*request.mutable_window(), *options.size);
   agent::Attached attached;
-  return attach_over_grpc(*impl_->stub, first, attached);
+  return impl_->frames.attach(asked, attached);
 }
 
 void AgentClient::signal_process(const std::string& id, const std::string& process_id, int signal, bool all) {
-  agent::SignalProcessRequest request;
+  agent::Request asked;
+  agent::SignalProcessRequest& request = *asked.mutable_signal();
   request.set_container_id(id);
   request.set_process_id(process_id);
   request.set_signal(signal);
   request.set_all(all);
-  impl_->call(&agent::Agent::Stub::SignalProcess, request, "");
+  impl_->frames.call(asked, "", deadline::kAgentCall);
 }
 
 void AgentClient::pause(const std::string& id) {
@@ -244,12 +257,17 @@ std::vector<GuestContainer> AgentClient::containers() {
 }
 
 void AgentClient::remove_container(const std::string& id) {
-  impl_->call_container(&agent::Agent::Stub::RemoveContainer, id, "");
+  agent::Request request;
+  request.mutable_remove()->set_container_id(id);
+  impl_->frames.call(request, "", deadline::kAgentCall);
 }
 
 std::vector<trace::Event> AgentClient::take_trace() {
   const int64_t sent = trace::now();
-  agent::TakeTraceReply reply = impl_->call(&agent::Agent::Stub::TakeTrace, agent::Empty(), "guest: trace");
+  agent::Request request;
+  request.mutable_take_trace();
+  const agent::Reply answer = impl_->frames.call(request, "guest: trace", deadline::kAgentCall);
+  const agent::TakeTraceReply& reply = answer.trace();
   const int64_t offset = clock_offset(sent, reply, trace::now());
   std::vector<trace::Event> events = trace::events_from_json(parse_untrusted(reply.events_json()));
   for (trace::Event& event : events) {
@@ -260,8 +278,9 @@ std::vector<trace::Event> AgentClient::take_trace() {
 }
 
 void AgentClient::shutdown() {
-  impl_->call(&agent::Agent::Stub::Shutdown, agent::Empty(), "guest: shutting down",
-              deadline::kGuestShutdown);
+  agent::Request request;
+  request.mutable_shutdown();
+  impl_->frames.call(request, "guest: shutting down", deadline::kGuestShutdown);
 }
 
 std::unique_ptr<ListenStream> AgentClient::listen(const GuestSocket& socket) {
@@ -272,7 +291,7 @@ std::unique_ptr<ListenStream> AgentClient::listen(const GuestSocket& socket) {
   file.set_mode(socket.mode);
   file.set_uid(socket.uid);
   file.set_gid(socket.gid);
-  return listen_over_grpc(*impl_->stub, request);
+  return listen_over_grpc(impl_->stub(), request);
 }
 
 std::unique_ptr<ListenStream> AgentClient::listen(const GuestPort& port) {
@@ -281,11 +300,11 @@ std::unique_ptr<ListenStream> AgentClient::listen(const GuestPort& port) {
   request.mutable_port()->set_address(port.address);
   request.mutable_port()->set_port(port.port);
   request.mutable_port()->set_datagrams(port.datagrams);
-  return listen_over_grpc(*impl_->stub, request);
+  return listen_over_grpc(impl_->stub(), request);
 }
 
 std::unique_ptr<CarryStream> AgentClient::carry(uint64_t connection) {
-  return carry_over_grpc(*impl_->stub, connection);
+  return carry_over_grpc(impl_->stub(), connection);
 }
 
 bool AgentClient::notify_changes(const std::vector<FileChange>& changes) {

@@ -75,7 +75,8 @@ struct FileChange {
 
 class AgentClient {
  public:
-  explicit AgentClient(UniqueFd socket);
+  // The ends of the ports "husk.frames" and "husk.grpc".
+  AgentClient(UniqueFd frames, UniqueFd grpc);
   ~AgentClient();
 
   struct Hello {

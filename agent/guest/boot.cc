@@ -169,7 +169,7 @@ bool is_template() {
 }
 
 void announce_template() {
-  if (is_template()) write_file("/dev/console", std::string(kReadyToBeSaved) + "\n");
+  write_file("/dev/console", std::string(kReadyToBeSaved) + "\n");
 }
 
 void power_off(const char* reason) noexcept {

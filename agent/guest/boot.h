@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "libcontainer/base/fd.h"
 
@@ -12,13 +13,13 @@ void boot();
 // When it began, and now: since the kernel's start (CLOCK_BOOTTIME).
 int64_t boot_began_ns();
 int64_t uptime_ns();
-// Waits for the virtio port "husk.agent" and opens it.
-UniqueFd open_agent_port();
+// Waits for the virtio port of that name and opens it.
+UniqueFd open_port(const std::string& name);
 // What the first container would otherwise wait for.
 void prepare();
 // Whether the VM is to be saved (libcontainer/base/guest_words.h).
 bool is_template();
-// If so, tells the host that it can be.
+// Tells the host that it can be.
 void announce_template();
 // Waits until the host has said something on it: until then a template may be saved and resumed with another
 // host's end, and nothing of ours is on the way to the old one.

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "agent/guest/parking.h"
 #include "agent/guest/pci.h"
 #include "agent/guest/uevents.h"
 #include "libcontainer/base/error.h"
@@ -33,6 +34,7 @@ DeviceNumber find_named(const std::string& name) {
 }
 
 DeviceNumber find_disk(const std::string& port) {
+  unpark_in(port);  // a card may have been expected there
   std::string name;
   wait_for_device("a disk in port " + port, [&] { return !(name = disk_in_port(port)).empty(); });
   const std::string text = read_file("/sys/class/block/" + name + "/dev");

@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "agent/guest/parking.h"
 #include "agent/guest/pci.h"
 #include "agent/guest/uevents.h"
 #include "libcontainer/base/error.h"
@@ -53,6 +54,7 @@ void Network::configure(int netns, const std::vector<Card>& cards) {
           reconfigure_interface(card.before.value_or(card.interface), card.interface,
                                 name_of(place->second.index));
         });
+      unpark_in(card.port);
       std::string name;
       wait_for_device("a card in port " + card.port,
                       [&] { return !(name = card_in_port(card.port)).empty(); });

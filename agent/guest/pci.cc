@@ -58,6 +58,12 @@ void set_power(const UniqueFd& config, off_t slot, uint16_t power) {
     throw_errno("writing a slot's control register");
 }
 
+off_t require_slot(const UniqueFd& config, const std::string& port) {
+  const off_t slot = find_slot(config);
+  if (!slot) throw Error(ErrorKind::kInvalid, "PCI device " + printable(port) + " has no slot");
+  return slot;
+}
+
 std::vector<std::string> entries(const std::string& folder) {
   std::vector<std::string> names;
   std::error_code error;  // gone meanwhile: none
@@ -110,12 +116,16 @@ std::string disk_in_port(const std::string& port) {
 
 void eject(const std::string& port) {
   const UniqueFd config = open_config(port);
-  const off_t slot = find_slot(config);
-  if (!slot) throw Error(ErrorKind::kInvalid, "PCI device " + printable(port) + " has no slot");
+  const off_t slot = require_slot(config, port);
   for (const std::string& device : entries(device_path(port)))
     if (is_pci_address(device)) write_file(path_join(device_path(port), device + "/remove"), "1");
   set_power(config, slot, kPowerOff);
   set_power(config, slot, kPowerOn);
+}
+
+void set_power(const std::string& port, bool on) {
+  const UniqueFd config = open_config(port);
+  set_power(config, require_slot(config, port), on ? kPowerOn : kPowerOff);
 }
 
 }  // namespace husk::guest

@@ -21,4 +21,7 @@ std::string disk_in_port(const std::string& port);
 // QEMU takes out what it was asked to. Throws.
 void eject(const std::string& port);
 
+// Of the slot of this port. What is in a slot that is turned off leaves it. Throws.
+void set_power(const std::string& port, bool on);
+
 }  // namespace husk::guest

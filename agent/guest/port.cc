@@ -14,19 +14,18 @@
 namespace husk::guest {
 namespace {
 
-constexpr const char* kPortName = "husk.agent";
 constexpr const char* kPorts = "/sys/class/virtio-ports";
 constexpr long kReconnectMs = 2;
 
 // The device's name ("vport0p1"), or nothing yet. A port's name comes in a message of its own, after the
 // port.
-std::string find_port() {
+std::string find_port(const std::string& wanted) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(kPorts, error)) {
     try {
       std::string name = read_file(entry.path() / "name");
       if (!name.empty() && name.back() == '\n') name.pop_back();
-      if (name == kPortName) return entry.path().filename();
+      if (name == wanted) return entry.path().filename();
     } catch (const Error&) {
       // no name yet
     }
@@ -36,13 +35,13 @@ std::string find_port() {
 
 }  // namespace
 
-UniqueFd open_agent_port() {
+UniqueFd open_port(const std::string& name) {
   UniqueFd port;
-  wait_for_device(std::string("the virtio port ") + kPortName, [&] {
-    std::string name = find_port();
-    if (name.empty()) return false;
-    int fd = open(path_join("/dev", name).c_str(), O_RDWR | O_CLOEXEC);
-    if (fd < 0 && errno != ENOENT && errno != ENXIO) throw_errno("open /dev/" + name);
+  wait_for_device("the virtio port " + name, [&] {
+    const std::string device = find_port(name);
+    if (device.empty()) return false;
+    int fd = open(path_join("/dev", device).c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT && errno != ENXIO) throw_errno("open /dev/" + device);
     port.reset(fd);
     return fd >= 0;
   });

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "agent/guest/parking.h"
 #include "agent/guest/uevents.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
@@ -18,6 +19,7 @@ namespace {
 
 constexpr const char* kShares = "/run/husk/share";
 constexpr const char* kMemories = "/run/husk/shm";
+constexpr const char* kDriver = "virtiofs";  // and its file system
 
 bool is_mount_point(const std::string& path) {
   struct stat here, above;
@@ -43,11 +45,11 @@ void mount_share(const std::string& tag, bool plugged_late) {
   if (is_mount_point(target)) return;
   {
     trace::Span span("rescan");
-    if (plugged_late) rescan_devices();
+    if (plugged_late && !unpark_of(kDriver)) rescan_devices();
   }
   trace::Span span("mount");
   wait_for_device("share " + tag, [&] {
-    if (mount(tag.c_str(), target.c_str(), "virtiofs", 0, nullptr) == 0) return true;
+    if (mount(tag.c_str(), target.c_str(), kDriver, 0, nullptr) == 0) return true;
     // EINVAL is virtiofs' word for a tag that it does not know.
     if (errno == EINVAL || errno == ENOENT || errno == ENODEV || errno == ENXIO) return false;
     throw_errno("mount virtiofs " + tag);

@@ -11,8 +11,6 @@ namespace husk {
 class AgentServer {
  public:
   explicit AgentServer(guest::Guest& guest);
-  // One call to itself, so that what the first call needs (threads, memory) is there before a host asks.
-  void rehearse();
   // Serves what comes over the socket; takes it over.
   void serve(UniqueFd socket);
   ~AgentServer();

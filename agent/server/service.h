@@ -1,4 +1,5 @@
-// agent.proto's service: checks what came, calls agent/guest, packs the answer. Nothing is decided here.
+// agent.proto's service, over gRPC: checks what came, calls agent/guest, packs the answer. Nothing is decided
+// here.
 #pragma once
 
 #include "agent.grpc.pb.h"
@@ -11,21 +12,13 @@ class AgentService final : public agent::Agent::Service {
   explicit AgentService(guest::Guest& guest) : guest_(guest) {}
 
   // service_guest.cc
-  grpc::Status Hello(grpc::ServerContext*, const agent::HelloRequest*, agent::HelloReply*) override;
-  grpc::Status MountShare(grpc::ServerContext*, const agent::MountShareRequest*, agent::Empty*) override;
-  grpc::Status ConfigureNetwork(grpc::ServerContext*, const agent::ConfigureNetworkRequest*,
-                                agent::Empty*) override;
   grpc::Status Unplug(grpc::ServerContext*, const agent::UnplugRequest*, agent::Empty*) override;
   grpc::Status ListContainers(grpc::ServerContext*, const agent::Empty*,
                               agent::ListContainersReply*) override;
   grpc::Status NotifyChanges(grpc::ServerContext*, const agent::NotifyChangesRequest*,
                              agent::NotifyChangesReply*) override;
-  grpc::Status TakeTrace(grpc::ServerContext*, const agent::Empty*, agent::TakeTraceReply*) override;
-  grpc::Status Shutdown(grpc::ServerContext*, const agent::Empty*, agent::Empty*) override;
 
   // service_container.cc
-  grpc::Status StartContainer(grpc::ServerContext*, const agent::StartContainerRequest*,
-                              agent::Empty*) override;
   grpc::Status PauseContainer(grpc::ServerContext*, const agent::ContainerRef*, agent::Empty*) override;
   grpc::Status ResumeContainer(grpc::ServerContext*, const agent::ContainerRef*, agent::Empty*) override;
   grpc::Status UpdateContainer(grpc::ServerContext*, const agent::UpdateContainerRequest*,
@@ -34,13 +27,6 @@ class AgentService final : public agent::Agent::Service {
                               agent::StatsContainerReply*) override;
   grpc::Status ListProcesses(grpc::ServerContext*, const agent::ListProcessesRequest*,
                              agent::ListProcessesReply*) override;
-  grpc::Status RemoveContainer(grpc::ServerContext*, const agent::ContainerRef*, agent::Empty*) override;
-
-  // service_process.cc
-  grpc::Status Attach(grpc::ServerContext*,
-                      grpc::ServerReaderWriter<agent::AttachOutput, agent::AttachInput>*) override;
-  grpc::Status SignalProcess(grpc::ServerContext*, const agent::SignalProcessRequest*,
-                             agent::Empty*) override;
 
   // service_connections.cc
   grpc::Status Listen(grpc::ServerContext*,

@@ -5,12 +5,6 @@
 
 namespace husk {
 
-grpc::Status AgentService::StartContainer(grpc::ServerContext*, const agent::StartContainerRequest* request,
-                                          agent::Empty*) {
-  return at_border("StartContainer",
-                   [&] { guest_.container(request->container_id())->start(window_of(*request)); });
-}
-
 grpc::Status AgentService::PauseContainer(grpc::ServerContext*, const agent::ContainerRef* request,
                                           agent::Empty*) {
   return at_border([&] { guest_.container(request->container_id())->pause(); });
@@ -53,11 +47,6 @@ grpc::Status AgentService::ListProcesses(grpc::ServerContext*, const agent::List
       out->set_resident_kib(info.resident_kib);
     }
   });
-}
-
-grpc::Status AgentService::RemoveContainer(grpc::ServerContext*, const agent::ContainerRef* request,
-                                           agent::Empty*) {
-  return at_border([&] { guest_.remove_container(request->container_id()); });
 }
 
 }  // namespace husk

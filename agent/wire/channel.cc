@@ -12,7 +12,7 @@ constexpr int kMaxMetadata = 64 << 10;  // a status' details are metadata, and g
 // be acknowledged through the other's queues.
 constexpr int kStreamWindow = 1 << 20;
 constexpr int kMaxFrame = 128 << 10;  // a chunk and its wrapping in one, in place of 16 KiB
-constexpr int kMaxThreads = 8192;     // Attach takes two for as long as a process lives
+constexpr int kMaxThreads = 8192;     // Listen and Carry take one each
 
 }  // namespace
 

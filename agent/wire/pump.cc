@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <semaphore>
 #include <thread>
 #include <vector>
 
@@ -18,9 +17,7 @@ constexpr size_t kBuffer = 64u << 10;
 
 struct Pump {
   UniqueFd device, socket, stop;
-  std::function<void(int device)> wait_for_peer;
   std::function<void()> on_end;
-  std::binary_semaphore peer{0};  // is there
   std::atomic<bool> ended{false};
 
   void end() {
@@ -67,22 +64,18 @@ void copy(const Pump& pump, int from, int to, bool to_socket) {
 
 }  // namespace
 
-UniqueFd pump_device(UniqueFd device, std::function<void()> on_end, std::function<void(int)> wait_for_peer) {
+UniqueFd pump_device(UniqueFd device, std::function<void()> on_end) {
   auto [ours, theirs] = socket_pair(SOCK_STREAM);
   auto pump = std::make_shared<Pump>();
   pump->device = std::move(device);
   pump->socket = std::move(ours);
   pump->stop = UniqueFd(check(eventfd(0, EFD_CLOEXEC), "eventfd"));
   pump->on_end = std::move(on_end);
-  pump->wait_for_peer = std::move(wait_for_peer);
   std::thread([pump] {
-    if (pump->wait_for_peer) pump->wait_for_peer(pump->device.get());
-    pump->peer.release();
     copy(*pump, pump->device.get(), pump->socket.get(), true);
     pump->end();
   }).detach();
   std::thread([pump] {
-    pump->peer.acquire();
     copy(*pump, pump->socket.get(), pump->device.get(), false);
     pump->end();
   }).detach();

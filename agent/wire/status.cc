@@ -49,24 +49,27 @@ Error transport_error(const grpc::Status& status) {
 
 }  // namespace
 
+std::string encode_error(const Error& error) {
+  const Error bounded(error.kind(), error.message().substr(0, kMaxErrorText), error.errnum());
+  return error_to_json(bounded).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// The guest's words end in logs and on terminals.
+Error decode_error(std::string_view json, const Error& otherwise) {
+  const Json details = parse_untrusted(json);
+  if (!details.is_object() || !details.contains("error")) return otherwise;
+  const Error told = error_from_json(details);
+  return Error(told.kind(), one_line(told.message().substr(0, kMaxErrorText)), told.errnum());
+}
+
 grpc::Status to_status(const Error& error) {
-  Error bounded(error.kind(), error.message().substr(0, kMaxErrorText), error.errnum());
-  std::string details = error_to_json(bounded).dump(-1, ' ', false, Json::error_handler_t::replace);
-  return grpc::Status(code_of(error.kind()), printable(error.message()), details);
+  return grpc::Status(code_of(error.kind()), printable(error.message()), encode_error(error));
 }
 
 void throw_if_failed(const grpc::Status& status, const std::string& what) {
   if (status.ok()) return;
   Error error = transport_error(status);
-  if (!status.error_details().empty()) {
-    // The guest is not trusted: anything that is not our JSON is a plain failure, and its words end in logs
-    // and on terminals.
-    const Json details = parse_untrusted(status.error_details());
-    if (details.is_object() && details.contains("error")) {
-      const Error told = error_from_json(details);
-      error = Error(told.kind(), one_line(told.message().substr(0, kMaxErrorText)), told.errnum());
-    }
-  }
+  if (!status.error_details().empty()) error = decode_error(status.error_details(), error);
   if (!what.empty()) error.add_context(what);
   throw error;
 }

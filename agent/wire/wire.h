@@ -1,5 +1,6 @@
-// gRPC over one connected fd. gRPC knows no vsock addresses and needs no listening port: a channel and a
-// server are made from a socket that is connected already (socketpair of QEMU's chardev; vsock later).
+// What host and guest say beside frames.h: gRPC over one connected fd, and errors. gRPC needs no listening
+// port: a channel and a server are made from a socket that is connected already (socketpair of QEMU's
+// chardev).
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -14,10 +15,10 @@
 namespace husk::wire {
 
 // Raised whenever agent.proto changes meaning.
-inline constexpr uint32_t kProtocolVersion = 6;
+inline constexpr uint32_t kProtocolVersion = 7;
 inline constexpr size_t kMaxChunk = 64u << 10;       // of stdin, stdout, stderr
-inline constexpr size_t kStdinWindow = 256u << 10;   // of stdin on the way, see AttachOutput.stdin_taken
-inline constexpr size_t kOutputWindow = 256u << 10;  // the same of each output, see AttachInput.stdout_taken
+inline constexpr size_t kStdinWindow = 256u << 10;   // of stdin on the way, see Output.stdin_taken
+inline constexpr size_t kOutputWindow = 256u << 10;  // the same of each output, see Input.stdout_taken
 inline constexpr size_t kMaxRest = 1u << 20;         // of an output beyond it, once the process has ended
 inline constexpr unsigned kMaxConnections = 64;      // that Listen and Carry have at a time
 inline constexpr int kMaxChanges = 256;              // of files, in one NotifyChanges
@@ -30,7 +31,12 @@ void serve_fd(grpc::Server& server, UniqueFd socket);
 // Message sizes and channel arguments that both sides share.
 void configure(grpc::ServerBuilder& builder);
 
-// An Error as a Status: kind, errno and message are in error_details() as JSON.
+// An Error as JSON: kind, errno and a bounded message. Back: the guest is not trusted; what is not our JSON
+// is a plain failure with the text `otherwise`, and its words are one line.
+std::string encode_error(const Error& error);
+Error decode_error(std::string_view json, const Error& otherwise);
+
+// An Error as a Status, encoded in error_details().
 grpc::Status to_status(const Error& error);
 // Throws the Error that a failed status carries; a status without details (the transport's own) becomes
 // kGuestDied for UNAVAILABLE, kTimeout for DEADLINE_EXCEEDED, else kInternal. `what` goes in front. OK
@@ -39,9 +45,7 @@ void throw_if_failed(const grpc::Status& status, const std::string& what);
 
 // The guest's side of a character device: gRPC needs a socket, so bytes are pumped between `device` (opened
 // O_RDWR) and one end of a socketpair whose other end is returned. Two detached threads; they end when either
-// side does, and the first to end calls on_end (in its thread, once). Nothing is read or written before
-// wait_for_peer has returned (in a thread of the pump; it must not throw).
-UniqueFd pump_device(UniqueFd device, std::function<void()> on_end = {},
-                     std::function<void(int device)> wait_for_peer = {});
+// side does, and the first to end calls on_end (in its thread, once).
+UniqueFd pump_device(UniqueFd device, std::function<void()> on_end = {});
 
 }  // namespace husk::wire

@@ -1,5 +1,5 @@
-// husk-agent: pid 1 of the guest. Started as `husk-agent --fd N` anywhere else it serves that socket instead
-// of a virtio port and leaves the machine as it is: for tests.
+// husk-agent: pid 1 of the guest. Started as `husk-agent --fds FRAMES GRPC` anywhere else it serves these
+// sockets instead of virtio ports and leaves the machine as it is: for tests.
 #include <absl/synchronization/mutex.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -13,9 +13,12 @@
 #include <exception>
 #include <functional>
 #include <string>
+#include <thread>
 
 #include "agent/guest/boot.h"
 #include "agent/guest/guest.h"
+#include "agent/guest/parking.h"
+#include "agent/server/frame_server.h"
 #include "agent/server/server.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/error.h"
@@ -57,16 +60,22 @@ void prepare_process() {
 // Everything that can be made before there is a host to serve.
 struct Agent {
   Agent(const std::string& init_path, bool sealed)
-      : init_program(init_path, sealed), guest(reaper, init_program), server(guest) {}
+      : init_program(init_path, sealed), guest(reaper, init_program), frames(guest) {}
   husk::InitProgram init_program;
   husk::guest::Reaper reaper;
   husk::guest::Guest guest;
-  husk::AgentServer server;
+  husk::FrameServer frames;
 
-  // When the host goes, nobody will ask for anything again.
-  void serve(husk::UniqueFd device, std::function<void(int)> wait_for_host) {
-    server.serve(husk::wire::pump_device(
-        std::move(device), [] { husk::guest::power_off(nullptr); }, std::move(wait_for_host)));
+  // When the host goes, nobody will ask for anything again. gRPC's threads are made when its first call is
+  // there: most guests end without one.
+  void serve(husk::UniqueFd frame_port, husk::UniqueFd grpc_port, std::function<void(int)> wait_for_host) {
+    const auto off = [] { husk::guest::power_off(nullptr); };
+    frames.serve(std::move(frame_port), wait_for_host, off);
+    std::thread([this, off, wait_for_host, port = std::move(grpc_port)]() mutable {
+      wait_for_host(port.get());
+      static husk::AgentServer server(guest);
+      server.serve(husk::wire::pump_device(std::move(port), off));
+    }).detach();
   }
 
   void prepare_init(size_t count = 1) {
@@ -98,25 +107,29 @@ int main(int argc, char** argv) {
   std::set_terminate(die);
   prepare_process();
   try {
-    if (argc == 3 && strcmp(argv[1], "--fd") == 0) {
+    if (argc == 4 && strcmp(argv[1], "--fds") == 0) {
       prctl(PR_SET_CHILD_SUBREAPER, 1);
       static Agent agent(husk::path_join(husk::program_dir(), "husk-init"), true);
-      agent.serve(husk::UniqueFd(atoi(argv[2])), {});
+      agent.serve(husk::UniqueFd(atoi(argv[2])), husk::UniqueFd(atoi(argv[3])),
+                  [](int fd) { husk::wait_readable(fd, -1); });
       agent.keep_init_prepared();
     }
     if (getpid() != 1) {
-      fprintf(stderr, "husk-agent: runs as pid 1 of a guest (or with --fd N)\n");
+      fprintf(stderr, "husk-agent: runs as pid 1 of a guest (or with --fds FRAMES GRPC)\n");
       return 1;
     }
     husk::guest::boot();
-    husk::UniqueFd port = husk::guest::open_agent_port();
+    husk::UniqueFd frame_port = husk::guest::open_port("husk.frames");
+    husk::UniqueFd grpc_port = husk::guest::open_port("husk.grpc");
     static Agent agent(kInitInGuest, false);  // boot() has made the root read-only
-    agent.serve(std::move(port), husk::guest::wait_for_host);
-    if (husk::guest::is_template()) agent.server.rehearse();
+    agent.serve(std::move(frame_port), std::move(grpc_port), husk::guest::wait_for_host);
     // In a template the second one is there, too: a short container ends before anybody makes the next.
     agent.prepare_init(husk::guest::is_template() ? 2 : 1);
     husk::guest::prepare();
-    husk::guest::announce_template();
+    if (husk::guest::is_template()) {
+      for (const char* driver : {"virtiofs", "virtio_net"}) husk::guest::park(driver);
+      husk::guest::announce_template();
+    }
     agent.keep_init_prepared();
   } catch (const std::exception& e) {
     husk::guest::power_off(husk::printable(e.what()).c_str());

@@ -35,7 +35,7 @@ uint32_t number_of(const std::string& word) {
 vm::BootRequest boot_request(const Globals& globals, const spec::Options& options, const vm::Size& size) {
   vm::BootRequest boot = vm::boot_request(backend_options(globals, options), size);
   if (options.use_template &&
-      vm::TemplateStore(options.template_folder, options.template_cap).make(boot.machine))
+      vm::TemplateStore(options.template_folder, options.template_cap).make(boot.machine, options.virtiofsd))
     boot.template_folder = options.template_folder;
   return boot;
 }

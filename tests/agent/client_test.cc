@@ -12,6 +12,7 @@ namespace husk {
 namespace {
 
 using testing::FakeAgent;
+using testing::FakeSession;
 using Event = AttachStream::Event;
 
 // Runs f, which must throw an Error, and returns it.
@@ -63,7 +64,8 @@ TEST(Status, BrokenDetailsAreAPlainFailure) {
 class ClientTest : public ::testing::Test {
  protected:
   FakeAgent fake_;
-  AgentClient client_{fake_.start()};
+  FakeAgent::Ends ends_ = fake_.start();
+  AgentClient client_{std::move(ends_.frames), std::move(ends_.grpc)};
 };
 
 TEST_F(ClientTest, HelloAndCalls) {
@@ -83,11 +85,15 @@ TEST_F(ClientTest, AnotherProtocolIsRefused) {
 
 TEST_F(ClientTest, AnErrorOfTheGuestArrivesWhole) {
   // As large as one that quotes a config; more than gRPC's default for metadata.
-  fake_.fail("StartContainer", Error(ErrorKind::kNotFound, std::string(20000, 'x'), ENOENT));
-  Error e = error_of([&] { client_.start_container("c1", {}); });
-  EXPECT_EQ(e.kind(), ErrorKind::kNotFound);
-  EXPECT_EQ(e.errnum(), ENOENT);
-  EXPECT_EQ(e.message(), std::string(8192, 'x'));
+  const Error large(ErrorKind::kNotFound, std::string(20000, 'x'), ENOENT);
+  fake_.fail("StartContainer", large);
+  fake_.fail("PauseContainer", large);
+  for (const Error& e :
+       {error_of([&] { client_.start_container("c1", {}); }), error_of([&] { client_.pause("c1"); })}) {
+    EXPECT_EQ(e.kind(), ErrorKind::kNotFound);
+    EXPECT_EQ(e.errnum(), ENOENT);
+    EXPECT_EQ(e.message(), std::string(8192, 'x'));
+  }
 }
 
 TEST_F(ClientTest, TheGuestsWarningsAreFewAndShort) {
@@ -139,14 +145,14 @@ TEST_F(ClientTest, AttachIsByteExact) {
 
 TEST_F(ClientTest, InputThatNobodyTakesDoesNotHoldTheRestUp) {
   std::promise<void> closed;
-  fake_.on_attach = [&](FakeAgent::AttachServer& stream) {
-    agent::AttachInput in;
-    while (stream.Read(&in))
+  fake_.on_attach = [&](FakeSession& session) {
+    agent::Input in;
+    while (session.read(in))
       if (in.has_stdout_closed()) {
         closed.set_value();
         break;
       }
-    return FakeAgent::end(stream, 0, SIGPIPE);
+    FakeAgent::end(session, 0, SIGPIPE);
   };
   auto stream = client_.create_container("c1", {}, {}).stream;
   auto writer =
@@ -163,18 +169,18 @@ TEST_F(ClientTest, InputThatNobodyTakesDoesNotHoldTheRestUp) {
 
 TEST_F(ClientTest, OutputThatIsTakenIsToldOfInLargePieces) {
   std::promise<size_t> told;
-  fake_.on_attach = [&](FakeAgent::AttachServer& stream) {
-    agent::AttachOutput out;
-    agent::AttachInput in;
-    out.set_stdout(std::string(wire::kMaxChunk, 'x'));
-    for (size_t sent = 0; sent < wire::kOutputWindow / 2; sent += wire::kMaxChunk) stream.Write(out);
+  fake_.on_attach = [&](FakeSession& session) {
+    agent::Input in;
+    const std::string chunk(wire::kMaxChunk, 'x');
+    for (size_t sent = 0; sent < wire::kOutputWindow / 2; sent += chunk.size())
+      session.say(wire::FrameKind::kStdout, chunk);
     size_t messages = 0, taken = 0;
-    while (taken < wire::kOutputWindow / 2 && stream.Read(&in)) {
+    while (taken < wire::kOutputWindow / 2 && session.read(in)) {
       ++messages;
       taken += in.stdout_taken();
     }
     told.set_value(messages);
-    return FakeAgent::end(stream, 0);
+    FakeAgent::end(session, 0);
   };
   auto stream = client_.create_container("c1", {}, {}).stream;
   AttachStream::Output out;
@@ -186,12 +192,10 @@ TEST_F(ClientTest, OutputThatIsTakenIsToldOfInLargePieces) {
 }
 
 TEST_F(ClientTest, MoreOutputThanTheWindowIsAnError) {
-  fake_.on_attach = [&](FakeAgent::AttachServer& stream) {
-    agent::AttachOutput out;
-    out.set_stderr(std::string(wire::kMaxChunk, 'x'));
-    while (stream.Write(out)) {
+  fake_.on_attach = [&](FakeSession& session) {
+    const std::string chunk(wire::kMaxChunk, 'x');
+    while (session.say(wire::FrameKind::kStderr, chunk)) {
     }
-    return grpc::Status::OK;
   };
   auto stream = client_.create_container("c1", {}, {}).stream;
   size_t read = 0;

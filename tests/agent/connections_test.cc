@@ -94,7 +94,8 @@ class CarryTest : public ::testing::Test {
   }
 
   CarryingAgent agent_;
-  AgentClient client_{agent_.start()};
+  testing::FakeAgent::Ends ends_ = agent_.start();
+  AgentClient client_{std::move(ends_.frames), std::move(ends_.grpc)};
   uint64_t id_ = 0;
   UniqueFd guest_, host_, ours_;  // the two who talk, and what the host's one is connected to
   std::unique_ptr<CarryStream> stream_;
@@ -342,7 +343,8 @@ class ListenTest : public ::testing::Test {
     stream.Write(out);
   }
   Agent agent_;
-  AgentClient client_{agent_.start()};
+  testing::FakeAgent::Ends ends_ = agent_.start();
+  AgentClient client_{std::move(ends_.frames), std::move(ends_.grpc)};
 };
 
 TEST_F(ListenTest, NewsAndAnswers) {

@@ -1,5 +1,5 @@
-// A fake guest for tests: a real gRPC server with agent.proto's service on one end of a socketpair. Override
-// what a test needs; the rest answers politely.
+// A fake guest for tests: frames on one socketpair, a real gRPC server with agent.proto's service on another.
+// Override what a test needs; the rest answers politely.
 #pragma once
 
 #include <sys/socket.h>
@@ -9,36 +9,80 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "agent.grpc.pb.h"
+#include "agent/client/frame_client.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/fd.h"
 
 namespace husk::testing {
 
+// A process's session, as the guest has it.
+class FakeSession {
+ public:
+  FakeSession(wire::FrameLink& link, uint32_t id) : link_(link), id_(id) {}
+  // What the host says next; false at its end.
+  bool read(wire::Frame& frame) {
+    std::optional<wire::Frame> next = inbox_.next();
+    if (next) frame = std::move(*next);
+    return next.has_value();
+  }
+  bool read(agent::Input& input) {
+    wire::Frame frame;
+    while (read(frame))
+      if (frame.kind == wire::FrameKind::kInput) return input.ParseFromString(frame.data);
+    return false;
+  }
+  bool say(const agent::Output& output) { return say(wire::FrameKind::kOutput, output.SerializeAsString()); }
+  // False once the host has ended it.
+  bool say(wire::FrameKind kind, std::string_view data) { return !over_ && link_.write(id_, kind, data); }
+  void hear(wire::Frame frame) {
+    if (frame.kind != wire::FrameKind::kEnd) return (void)inbox_.add(std::move(frame));
+    end();
+  }
+  void end() {
+    over_ = true;
+    inbox_.end(false);
+  }
+
+ private:
+  wire::FrameLink& link_;
+  const uint32_t id_;
+  FrameInbox inbox_;
+  std::atomic<bool> over_{false};
+};
+
 class FakeAgent : public agent::Agent::Service {
  public:
-  using AttachServer = grpc::ServerReaderWriter<agent::AttachOutput, agent::AttachInput>;
-
   FakeAgent() = default;
   // A test whose fake has state of its own calls stop() in its own destructor: handlers may still run.
   ~FakeAgent() override { stop(); }
 
-  // Starts serving; returns the client's end. Also usable a second time after stop().
-  UniqueFd start() {
-    auto [host, guest] = socket_pair(SOCK_STREAM);
+  struct Ends {
+    UniqueFd frames, grpc;
+  };
+  // Starts serving; returns the client's ends.
+  Ends start() {
+    auto [frames, frames_guest] = socket_pair(SOCK_STREAM);
+    link_.emplace(std::move(frames_guest));
+    hearing_ = std::thread([this] { hear(); });
+    auto [grpc, grpc_guest] = socket_pair(SOCK_STREAM);
     grpc::ServerBuilder builder;
     wire::configure(builder);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
-    guest_end_ = dup_fd(guest.get());
-    wire::serve_fd(*server_, std::move(guest));
-    return std::move(host);
+    guest_end_ = dup_fd(grpc_guest.get());
+    wire::serve_fd(*server_, std::move(grpc_guest));
+    return {std::move(frames), std::move(grpc)};
   }
 
-  // The guest dies: the connection ends in the middle of whatever goes on.
-  void die() { shutdown(guest_end_.get(), SHUT_RDWR); }
+  // The guest dies: the connections end in the middle of whatever goes on.
+  void die() {
+    shutdown(guest_end_.get(), SHUT_RDWR);
+    link_->end();
+  }
 
   void stop() {
     if (!server_) return;
@@ -46,6 +90,8 @@ class FakeAgent : public agent::Agent::Service {
     server_->Shutdown(std::chrono::system_clock::now());
     server_->Wait();
     server_.reset();
+    hearing_.join();
+    for (std::thread& thread : attached_) thread.join();
   }
 
   // What was called, in order: "Hello", "create c1", "exec c1/p1", …
@@ -58,81 +104,38 @@ class FakeAgent : public agent::Agent::Service {
   // What TakeTrace answers; set before the call.
   std::string events_json = "[]";
   int64_t trace_clock_ns = 0;
-  // Goes on after every Attach's "attached"; set before the first call. The default echoes stdin until its
-  // end, and exits with 0.
-  std::function<grpc::Status(AttachServer&)> on_attach = [](AttachServer& stream) { return echo(stream); };
+  // Goes on after every "attached"; set before the first call. The default echoes stdin until its end, and
+  // exits with 0.
+  std::function<void(FakeSession&)> on_attach = [](FakeSession& session) { echo(session); };
   // What the next calls of this name answer, instead of OK.
   void fail(const std::string& call, Error error) {
     std::lock_guard lock(mutex_);
     failures_.emplace_back(call, std::move(error));
   }
 
-  static grpc::Status echo(AttachServer& stream) {
-    agent::AttachInput in;
-    agent::AttachOutput out;
-    while (stream.Read(&in)) {
-      if (in.has_stdin_eof()) break;
-      if (in.kind_case() != agent::AttachInput::kStdin) continue;
-      out.set_stdin_taken(static_cast<uint32_t>(in.stdin().size()));
-      stream.Write(out);
-      out.set_stdout(in.stdin());
-      stream.Write(out);
+  static void echo(FakeSession& session) {
+    wire::Frame frame;
+    while (session.read(frame) && frame.kind != wire::FrameKind::kInput) {  // the only word: the end of stdin
+      agent::Output taken;
+      taken.set_stdin_taken(static_cast<uint32_t>(frame.data.size()));
+      session.say(taken);
+      session.say(wire::FrameKind::kStdout, frame.data);
     }
-    return end(stream, 0);
+    end(session, 0);
   }
 
-  // Both ends of output and the exit; waits for the host's half-close as the real one does.
-  static grpc::Status end(AttachServer& stream, int code, int signal = 0) {
-    agent::AttachOutput out;
+  // Both ends of output and the exit.
+  static void end(FakeSession& session, int code, int signal = 0) {
+    agent::Output out;
     out.mutable_exited()->set_code(code);
     out.mutable_exited()->set_signal(signal);
-    stream.Write(out);
+    session.say(out);
     out.mutable_stdout_eof();
-    stream.Write(out);
+    session.say(out);
     out.mutable_stderr_eof();
-    stream.Write(out);
-    agent::AttachInput in;
-    while (stream.Read(&in)) {
-    }
-    return grpc::Status::OK;
+    session.say(out);
   }
 
-  grpc::Status Hello(grpc::ServerContext*, const agent::HelloRequest*, agent::HelloReply* reply) override {
-    reply->set_protocol_version(protocol_version);
-    reply->set_kernel_release("6.1.0-fake");
-    reply->set_agent_version("fake");
-    return called("Hello");
-  }
-  grpc::Status MountShare(grpc::ServerContext*, const agent::MountShareRequest* request,
-                          agent::Empty*) override {
-    return called("MountShare", request->tag());
-  }
-  grpc::Status ConfigureNetwork(grpc::ServerContext*, const agent::ConfigureNetworkRequest*,
-                                agent::Empty*) override {
-    return called("ConfigureNetwork");
-  }
-  grpc::Status StartContainer(grpc::ServerContext*, const agent::StartContainerRequest* request,
-                              agent::Empty*) override {
-    return called("StartContainer", request->container_id());
-  }
-  grpc::Status Attach(grpc::ServerContext*, AttachServer* stream) override {
-    agent::AttachInput first;
-    if (!stream->Read(&first)) return grpc::Status::OK;
-    grpc::Status status = first.has_exec()
-                              ? called("exec", first.exec().container_id() + "/" + first.exec().process_id())
-                              : called("create", first.create().container_id());
-    if (!status.ok()) return status;
-    agent::AttachOutput out;
-    for (const std::string& warning : create_warnings) out.mutable_attached()->add_warnings(warning);
-    out.mutable_attached();
-    stream->Write(out);
-    return on_attach(*stream);
-  }
-  grpc::Status SignalProcess(grpc::ServerContext*, const agent::SignalProcessRequest* request,
-                             agent::Empty*) override {
-    return called("SignalProcess", request->container_id() + "/" + request->process_id() + " " +
-                                       std::to_string(request->signal()) + (request->all() ? " all" : ""));
-  }
   grpc::Status PauseContainer(grpc::ServerContext*, const agent::ContainerRef* request,
                               agent::Empty*) override {
     return called("PauseContainer", request->container_id());
@@ -162,16 +165,6 @@ class FakeAgent : public agent::Agent::Service {
     info->set_command("fake");
     return called("ListProcesses", request->container_id());
   }
-  grpc::Status RemoveContainer(grpc::ServerContext*, const agent::ContainerRef* request,
-                               agent::Empty*) override {
-    return called("RemoveContainer", request->container_id());
-  }
-  grpc::Status TakeTrace(grpc::ServerContext*, const agent::Empty*, agent::TakeTraceReply* reply) override {
-    reply->set_events_json(events_json);
-    reply->set_began_ns(trace_clock_ns);
-    reply->set_ended_ns(trace_clock_ns);
-    return called("TakeTrace");
-  }
   grpc::Status NotifyChanges(grpc::ServerContext*, const agent::NotifyChangesRequest* request,
                              agent::NotifyChangesReply* reply) override {
     std::string about;
@@ -180,22 +173,91 @@ class FakeAgent : public agent::Agent::Service {
     reply->set_watched(true);
     return called("NotifyChanges", about);
   }
-  grpc::Status Shutdown(grpc::ServerContext*, const agent::Empty*, agent::Empty*) override {
-    return called("Shutdown");
-  }
 
  protected:
   grpc::Status called(const std::string& call, const std::string& about = "") {
-    std::lock_guard lock(mutex_);
-    calls_.push_back(about.empty() ? call : call + " " + about);
-    for (const auto& [name, error] : failures_)
-      if (name == call) return wire::to_status(error);
-    return grpc::Status::OK;
+    const std::unique_ptr<Error> failure = note(call, about);
+    return failure ? wire::to_status(*failure) : grpc::Status::OK;
   }
 
  private:
+  std::unique_ptr<Error> note(const std::string& call, const std::string& about) {
+    std::lock_guard lock(mutex_);
+    calls_.push_back(about.empty() ? call : call + " " + about);
+    for (const auto& [name, error] : failures_)
+      if (name == call) return std::make_unique<Error>(error);
+    return nullptr;
+  }
+
+  void hear() {
+    std::map<uint32_t, std::shared_ptr<FakeSession>> sessions;
+    while (std::optional<wire::Frame> frame = link_->read()) {
+      if (frame->kind == wire::FrameKind::kRequest)
+        begin(*frame, sessions);
+      else if (const auto found = sessions.find(frame->session); found != sessions.end())
+        found->second->hear(std::move(*frame));
+    }
+    for (auto& [id, session] : sessions) session->end();
+  }
+
+  void begin(const wire::Frame& frame, std::map<uint32_t, std::shared_ptr<FakeSession>>& sessions) {
+    agent::Request request;
+    request.ParseFromString(frame.data);
+    agent::Reply reply;
+    if (const std::unique_ptr<Error> failure = answer(request, reply))
+      reply.set_error_json(wire::encode_error(*failure));
+    link_->write(frame.session, wire::FrameKind::kReply, reply.SerializeAsString());
+    if (!reply.has_attached()) return;
+    auto session = sessions[frame.session] = std::make_shared<FakeSession>(*link_, frame.session);
+    attached_.emplace_back([this, session, id = frame.session] {
+      on_attach(*session);
+      link_->write(id, wire::FrameKind::kEnd, {});
+    });
+  }
+
+  std::unique_ptr<Error> answer(const agent::Request& request, agent::Reply& reply) {
+    using agent::Request;
+    reply.mutable_done();
+    switch (request.kind_case()) {
+      case Request::kHello:
+        reply.mutable_hello()->set_protocol_version(protocol_version);
+        reply.mutable_hello()->set_kernel_release("6.1.0-fake");
+        reply.mutable_hello()->set_agent_version("fake");
+        return note("Hello", "");
+      case Request::kMountShare:
+        return note("MountShare", request.mount_share().tag());
+      case Request::kConfigureNetwork:
+        return note("ConfigureNetwork", "");
+      case Request::kCreate:
+        for (const std::string& warning : create_warnings) reply.mutable_attached()->add_warnings(warning);
+        reply.mutable_attached();
+        return note("create", request.create().container_id());
+      case Request::kExec:
+        reply.mutable_attached();
+        return note("exec", request.exec().container_id() + "/" + request.exec().process_id());
+      case Request::kStart:
+        return note("StartContainer", request.start().container_id());
+      case Request::kSignal:
+        return note("SignalProcess", request.signal().container_id() + "/" + request.signal().process_id() +
+                                         " " + std::to_string(request.signal().signal()) +
+                                         (request.signal().all() ? " all" : ""));
+      case Request::kRemove:
+        return note("RemoveContainer", request.remove().container_id());
+      case Request::kTakeTrace:
+        reply.mutable_trace()->set_events_json(events_json);
+        reply.mutable_trace()->set_began_ns(trace_clock_ns);
+        reply.mutable_trace()->set_ended_ns(trace_clock_ns);
+        return note("TakeTrace", "");
+      default:
+        return note("Shutdown", "");
+    }
+  }
+
   std::unique_ptr<grpc::Server> server_;
   UniqueFd guest_end_;
+  std::optional<wire::FrameLink> link_;
+  std::thread hearing_;
+  std::vector<std::thread> attached_;  // hearing_'s, until that has ended
   mutable std::mutex mutex_;
   std::vector<std::string> calls_;
   std::vector<std::pair<std::string, Error>> failures_;

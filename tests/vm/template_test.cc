@@ -99,14 +99,14 @@ TEST_F(TemplateStoreTest, AHalfMadeOneIsNotUsedAndGoes) {
 
 TEST_F(TemplateStoreTest, WithoutACapNoneIsMade) {
   TemplateStore store(folder / "templates", 0);
-  EXPECT_FALSE(store.make(machine));
+  EXPECT_FALSE(store.make(machine, "/nonexistent"));
   EXPECT_FALSE(path_exists(folder / "templates"));
 }
 
 TEST_F(TemplateStoreTest, AMakerThatFailsLeavesNothing) {
   machine.vmm = "/bin/false";
   TemplateStore store(folder / "templates", 100);
-  EXPECT_THROW(store.make(machine), Error);
+  EXPECT_THROW(store.make(machine, "/nonexistent"), Error);
   EXPECT_TRUE(store.list().empty());
 }
 

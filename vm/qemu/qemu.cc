@@ -1,4 +1,4 @@
-// Machine on QEMU: three socketpairs, one process, QMP for what is plugged.
+// Machine on QEMU: four socketpairs, one process, QMP for what is plugged.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <spdlog/spdlog.h>
@@ -18,7 +18,7 @@ namespace {
 
 class Qemu : public Machine {
  public:
-  Qemu(const MachineConfig& config, HelperProcess process, UniqueFd qmp, UniqueFd agent, UniqueFd console)
+  Qemu(const MachineConfig& config, HelperProcess process, UniqueFd qmp, AgentSockets agent, UniqueFd console)
       : config_(config),
         process_(std::move(process)),
         qmp_(std::move(qmp)),
@@ -26,18 +26,19 @@ class Qemu : public Machine {
         console_(std::move(console)) {}
   ~Qemu() override { process_.end(std::chrono::milliseconds(0)); }
 
-  void plug_share(const std::string& tag, UniqueFd socket) override {
-    plug("share " + tag, [&](const std::string& id, const std::string& bus) {
-      Json address = {{"type", "fd"}, {"data", {{"str", id}}}};
-      Json backend = {{"type", "socket"}, {"data", {{"addr", address}, {"server", false}}}};
-      give_fd(id, socket, [&] { qmp_.execute("chardev-add", {{"id", id}, {"backend", backend}}); });
-      device_add({{"chardev-remove", {{"id", id}}}}, id,
-                 {{"driver", "vhost-user-fs-pci"}, {"bus", bus}, {"chardev", id}, {"tag", tag}});
-    });
+  Slot plug_share(const std::string& tag, UniqueFd socket) override {
+    return plug(
+        "share " + tag, kSharePort, kSharePort + 1, [&](const std::string& id, const std::string& bus) {
+          Json address = {{"type", "fd"}, {"data", {{"str", id}}}};
+          Json backend = {{"type", "socket"}, {"data", {{"addr", address}, {"server", false}}}};
+          give_fd(id, socket, [&] { qmp_.execute("chardev-add", {{"id", id}, {"backend", backend}}); });
+          device_add({{"chardev-remove", {{"id", id}}}}, id,
+                     {{"driver", "vhost-user-fs-pci"}, {"bus", bus}, {"chardev", id}, {"tag", tag}});
+        });
   }
 
   Slot plug_network(UniqueFd tap, const std::string& mac, uint32_t mtu) override {
-    return plug("network card " + mac, [&](const std::string& id, const std::string& bus) {
+    return plug_late("network card " + mac, [&](const std::string& id, const std::string& bus) {
       Json backend = {{"type", "tap"}, {"id", id}, {"fd", id}, {"vhost", false}};
       const UniqueFd vhost = open_vhost_net();
       if (vhost) backend.update({{"vhost", true}, {"vhostfd", id + "-vhost"}});
@@ -48,15 +49,22 @@ class Qemu : public Machine {
   }
 
   Slot plug_user_network(const std::string& mac, uint32_t mtu) override {
-    return plug("network card " + mac, [&](const std::string& id, const std::string& bus) {
+    return plug_late("network card " + mac, [&](const std::string& id, const std::string& bus) {
       qmp_.execute("netdev_add", {{"type", "user"}, {"id", id}});
       add_card(id, bus, mac, mtu);
     });
   }
 
+  Slot plug_dead_card() override {
+    return plug_late("network card", [&](const std::string& id, const std::string& bus) {
+      qmp_.execute("netdev_add", {{"type", "hubport"}, {"id", id}, {"hubid", 0}});
+      add_card(id, bus, "52:54:00:00:00:01", 0);
+    });
+  }
+
   // QEMU opens nothing: it duplicates the fd of the set whose access mode is what it needs.
   Slot plug_disk(UniqueFd disk, bool readonly) override {
-    return plug("disk", [&](const std::string& id, const std::string& bus) {
+    return plug_late("disk", [&](const std::string& id, const std::string& bus) {
       const Json set = {{"fdset-id", qmp_.execute("add-fd", Json::object(), {disk.get()}).at("fdset-id")}};
       Undo undo = {{"remove-fd", set}};
       try {
@@ -125,7 +133,7 @@ class Qemu : public Machine {
     });
   }
 
-  UniqueFd take_agent() override { return std::move(agent_); }
+  AgentSockets take_agent() override { return std::move(agent_); }
   UniqueFd take_console() override { return std::move(console_); }
   pid_t pid() const override { return process_.pid(); }
   int pidfd() const override { return process_.pidfd(); }
@@ -152,13 +160,21 @@ class Qemu : public Machine {
 
   using Undo = std::vector<std::pair<std::string, Json>>;  // QMP commands
 
-  // Gives attach() a new name and a free port's bus. A failed plug leaves the port free.
+  static constexpr uint32_t kSharePort = 0;
+
   template <typename F>
-  Slot plug(const std::string& what, F&& attach) {
+  Slot plug_late(const std::string& what, F&& attach) {
+    return plug(what, kSharePort + 1, config_.hotplug_ports, attach);
+  }
+
+  // Gives attach() a new name and the bus of a free port of these. A failed plug leaves the port free.
+  template <typename F>
+  Slot plug(const std::string& what, uint32_t first, uint32_t end, F&& attach) {
     Slot slot;
     with_qemus_words("plugging " + what, [&] {
-      const auto free = std::ranges::find(ports_, false);
-      if (free == ports_.end())
+      const auto last = ports_.begin() + std::min<ptrdiff_t>(end, std::ssize(ports_));
+      const auto free = std::find(std::min(ports_.begin() + first, last), last, false);
+      if (free == last)
         throw Error(ErrorKind::kUnsupported, "all " + std::to_string(config_.hotplug_ports) +
                                                  " hot-plug ports of the VM are in use (one by its files, "
                                                  "the others by network cards and disks)");
@@ -234,7 +250,8 @@ class Qemu : public Machine {
   MachineConfig config_;
   HelperProcess process_;
   Qmp qmp_;
-  UniqueFd agent_, console_;
+  AgentSockets agent_;
+  UniqueFd console_;
   std::vector<bool> ports_{std::vector<bool>(config_.hotplug_ports)};  // taken
   std::map<std::string, Undo> backends_;                               // of what is plugged, by id
   unsigned next_id_ = 0;
@@ -246,11 +263,16 @@ std::unique_ptr<Machine> start_qemu(const MachineConfig& config, MachineStart st
   return with_context("starting QEMU", [&] {
     QemuFds fds;
     auto [qmp, qmp_there] = socket_pair(SOCK_STREAM);
-    auto [agent, agent_there] = socket_pair(SOCK_STREAM);
+    AgentSockets agent;
+    UniqueFd frames_there, grpc_there;
+    std::tie(agent.frames, frames_there) = socket_pair(SOCK_STREAM);
+    std::tie(agent.grpc, grpc_there) = socket_pair(SOCK_STREAM);
     auto [console, console_there] = socket_pair(SOCK_STREAM);
-    std::vector<std::pair<int, int>> passed = {
-        {qmp_there.get(), fds.qmp}, {agent_there.get(), fds.agent}, {console_there.get(), fds.console}};
-    if (start.memory) passed.emplace_back(start.memory.get(), fds.memory = 6);
+    std::vector<std::pair<int, int>> passed = {{qmp_there.get(), fds.qmp},
+                                               {frames_there.get(), fds.frames},
+                                               {grpc_there.get(), fds.grpc},
+                                               {console_there.get(), fds.console}};
+    if (start.memory) passed.emplace_back(start.memory.get(), fds.memory = 7);
     fds.saved = start.saved;
     HelperProcess process(qemu_arguments(config, fds, config.accel == Accel::kTcg ? host_tsc_khz() : 0),
                           std::move(passed));

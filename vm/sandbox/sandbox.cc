@@ -30,7 +30,7 @@ Sandbox::Sandbox(BootRequest boot)
   if (!resume_machine()) {
     trace::Span span("start QEMU");
     machine_ = start_qemu(boot_.machine);
-    agent_ = std::make_unique<AgentClient>(machine_->take_agent());
+    meet_agent();
   }
   spdlog::debug("virtiofsd and QEMU run");
   connections_ = std::make_unique<Connections>(*agent_);
@@ -63,7 +63,7 @@ bool Sandbox::resume_machine() {
     if (!saved) return false;
     machine_ = start_saved(boot_.machine, saved);
     trace::Span resume("resume");
-    agent_ = std::make_unique<AgentClient>(machine_->take_agent());  // while QEMU gets ready
+    meet_agent();
     machine_->resume(std::move(saved.state));
     resumed_ = true;
     spdlog::debug("resumed from a template");
@@ -74,6 +74,11 @@ bool Sandbox::resume_machine() {
     templates.remove(TemplateStore::key(boot_.machine));
   }
   return resumed_;
+}
+
+void Sandbox::meet_agent() {
+  AgentSockets sockets = machine_->take_agent();
+  agent_ = std::make_unique<AgentClient>(std::move(sockets.frames), std::move(sockets.grpc));
 }
 
 // Returns at once. In a VM that boots, its kernel finds the share without a rescan, since the firmware still

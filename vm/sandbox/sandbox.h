@@ -84,6 +84,7 @@ class Sandbox {
   };
 
   bool resume_machine();
+  void meet_agent();
   std::future<void> plug_share();
   void boot_guest();
   void add_container(const std::string& id, bool takes_all);

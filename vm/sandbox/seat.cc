@@ -30,7 +30,7 @@ std::string template_for(const MachineConfig& machine, const spec::Options& opti
   trace::Span span("template");
   try {
     TemplateStore templates(options.template_folder, options.template_cap);
-    return templates.make(machine) ? options.template_folder : "";
+    return templates.make(machine, options.virtiofsd) ? options.template_folder : "";
   } catch (const Error& e) {
     spdlog::warn("without a template: {}", e.what());
     return "";

@@ -79,7 +79,37 @@ std::vector<std::string> names_in(int dir) {
   return names;
 }
 
+// A socket that only we can reach, and nobody after this: both ends exist, the name in the folder does not.
+std::pair<UniqueFd, UniqueFd> make_socket(int folder) {
+  UniqueFd listener = listen_at(folder, kSocketName, SOCK_STREAM), socket;
+  try {
+    socket = connect_at(folder, kSocketName, SOCK_STREAM);
+  } catch (const Error&) {
+    unlinkat(folder, kSocketName, 0);
+    throw;
+  }
+  check(unlinkat(folder, kSocketName, 0), "unlink the socket");
+  return {std::move(listener), std::move(socket)};
+}
+
+// No posix_lock, no flock: the guest's kernel keeps them, with F_SETLKW, which virtiofsd cannot do.
+// No writeback: what a container wrote is on the host when write() returns.
+// announce_submounts: each volume is a file system of its own in the guest, so inode numbers cannot clash.
+HelperProcess start_virtiofsd(const ShareConfig& config, const UniqueFd& listener) {
+  const std::string mode =
+      "sandbox=namespace,xattr,no_writeback,no_posix_lock,no_flock,announce_submounts,log_level=warn";
+  return {{config.virtiofsd, "--fd=" + std::to_string(kListenFd), "--thread-pool-size=0", "-o",
+           "source=" + config.folder, "-o", "cache=" + config.cache, "-o", mode},
+          {{listener.get(), kListenFd}}};
+}
+
 }  // namespace
+
+PlainShare::PlainShare(const ShareConfig& config) {
+  auto [listener, socket] = make_socket(open_file(config.folder, O_PATH | O_DIRECTORY | O_NOFOLLOW).get());
+  socket_ = std::move(socket);
+  virtiofsd_.emplace(start_virtiofsd(config, listener));
+}
 
 void enter_private_mount_namespace() {
   check(unshare(CLONE_NEWNS), "unshare the mount namespace");
@@ -202,15 +232,8 @@ std::unique_ptr<Share> Share::start(const ShareConfig& config) {
     Impl& impl = *share->impl_;
     impl.base = open_file(config.folder, O_PATH | O_DIRECTORY | O_NOFOLLOW);
 
-    // A socket that only we can reach, and nobody after this line: both ends exist, the name does not.
-    UniqueFd listener = listen_at(impl.base.get(), kSocketName, SOCK_STREAM);
-    try {
-      impl.socket = connect_at(impl.base.get(), kSocketName, SOCK_STREAM);
-    } catch (const Error&) {
-      unlinkat(impl.base.get(), kSocketName, 0);
-      throw;
-    }
-    check(unlinkat(impl.base.get(), kSocketName, 0), "unlink the socket");
+    auto [listener, socket] = make_socket(impl.base.get());
+    impl.socket = std::move(socket);
 
     // Read-only, or a hostile guest could put symlinks where we are going to mount.
     UniqueFd tree = clone_tree(config.folder, false);
@@ -221,16 +244,7 @@ std::unique_ptr<Share> Share::start(const ShareConfig& config) {
     // virtiofsd's own namespace is a slave of ours: shared here, later mounts go there.
     set_mount_attributes(impl.top.get(), 0, MS_SHARED, false, config.folder);
 
-    // No posix_lock, no flock: the guest's kernel keeps them, with F_SETLKW, which virtiofsd cannot do.
-    // No writeback: what a container wrote is on the host when write() returns.
-    // announce_submounts: each volume is a file system of its own in the guest, so inode numbers cannot
-    // clash.
-    std::string mode =
-        "sandbox=namespace,xattr,no_writeback,no_posix_lock,no_flock,announce_submounts,log_level=warn";
-    impl.virtiofsd.emplace(std::vector<std::string>{config.virtiofsd, "--fd=" + std::to_string(kListenFd),
-                                                    "--thread-pool-size=0", "-o", "source=" + config.folder,
-                                                    "-o", "cache=" + config.cache, "-o", mode},
-                           std::vector<std::pair<int, int>>{{listener.get(), kListenFd}});
+    impl.virtiofsd.emplace(start_virtiofsd(config, listener));
     return share;
   });
 }

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/process.h"
+#include "vm/helper_process.h"
 
 namespace husk::vm {
 
@@ -16,6 +18,17 @@ struct ShareConfig {
   std::string virtiofsd;       // path of the C virtiofsd
   std::string cache = "auto";  // auto, always, none
   std::string folder;          // an empty folder of ours, becomes the share's root; may be renamed later
+};
+
+// A virtiofsd on an empty folder as it is, for a VM that is to be saved; and QEMU's end of its socket.
+class PlainShare {
+ public:
+  explicit PlainShare(const ShareConfig& config);
+  UniqueFd take_socket() { return std::move(socket_); }
+
+ private:
+  UniqueFd socket_;
+  std::optional<HelperProcess> virtiofsd_;
 };
 
 // Makes this process's mount namespace private to it: unshare, everything rslave (the host's mounts still

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,6 +15,7 @@
 #include "libcontainer/base/lock.h"
 #include "libcontainer/base/message.h"
 #include "vm/qemu/command_line.h"
+#include "vm/share/share.h"
 #include "vm/template/identity.h"
 #include "vm/template/ram.h"
 
@@ -23,6 +25,7 @@ namespace {
 constexpr const char* kMemory = "memory";
 constexpr const char* kState = "state";
 constexpr const char* kInfo = "info.json";
+constexpr const char* kShare = "share";  // only while it is made
 constexpr const char* kUnfinished = ".tmp";
 constexpr uint64_t kNewTemplateMib = 64;  // room for one more, before it is made
 
@@ -107,7 +110,7 @@ bool TemplateStore::is_whole(const std::string& key) const {
   }
 }
 
-bool TemplateStore::make(const MachineConfig& machine) const {
+bool TemplateStore::make(const MachineConfig& machine, const std::string& virtiofsd) const {
   if (cap_mib_ == 0) return false;
   std::string name = key(machine);
   if (is_whole(name)) return true;
@@ -121,7 +124,7 @@ bool TemplateStore::make(const MachineConfig& machine) const {
     remove_tree(unfinished);
     make_dirs(unfinished, 0700);
     try {
-      build(machine, unfinished);
+      build(machine, virtiofsd, unfinished);
       check(rename(unfinished.c_str(), path(name).c_str()), "rename " + unfinished);
     } catch (...) {
       remove_tree(unfinished);
@@ -131,14 +134,24 @@ bool TemplateStore::make(const MachineConfig& machine) const {
   return true;
 }
 
-void TemplateStore::build(const MachineConfig& machine, const std::string& folder) const {
+// The share's device is there while the guest boots, so that its kernel knows it, and goes before the VM is
+// saved.
+void TemplateStore::build(const MachineConfig& machine, const std::string& virtiofsd,
+                          const std::string& folder) const {
+  const std::string empty = path_join(folder, kShare);
+  make_dirs(empty, 0755);
+  PlainShare share({virtiofsd, "auto", empty});
   UniqueFd ram = make_ram(uint64_t{machine.memory_mib} << 20);
   UniqueFd state = open_file(path_join(folder, kState), O_RDWR | O_CREAT | O_EXCL, 0600);
   std::unique_ptr<Machine> vm = start_qemu(to_be_saved(machine), {dup_fd(ram.get())});
-  UniqueFd console = vm->take_console(), agent = vm->take_agent();
+  UniqueFd console = vm->take_console();
+  AgentSockets agent = vm->take_agent();
+  const Slot slots[] = {vm->plug_share(Share::kTag, share.take_socket()), vm->plug_dead_card()};
   wait_ready(*vm, console.get());
+  for (const Slot& slot : slots) vm->finish_unplug(slot, deadline::kUnplug);
   vm->save(dup_fd(state.get()));
   vm->end();
+  check(rmdir(empty.c_str()), "rmdir " + empty);
   UniqueFd memory = open_file(path_join(folder, kMemory), O_WRONLY | O_CREAT | O_EXCL, 0600);
   check(ftruncate(memory.get(), static_cast<off_t>(machine.memory_mib) << 20), "sizing " + folder);
   copy_ram(ram.get(), memory.get());

@@ -35,8 +35,9 @@ class TemplateStore {
   static std::string key(const MachineConfig& machine);
 
   // Makes the template for such machines unless it is there, and waits for whoever makes it just now. False:
-  // it is not worth its memory (larger than the cap). Single-threaded callers only; throws.
-  bool make(const MachineConfig& machine) const;
+  // it is not worth its memory (larger than the cap). virtiofsd: its path. Single-threaded callers only;
+  // throws.
+  bool make(const MachineConfig& machine, const std::string& virtiofsd) const;
   // Empty where there is no whole one (then it is removed).
   SavedVm open(const MachineConfig& machine) const;
   // In the order of their last use, the latest first.
@@ -49,7 +50,7 @@ class TemplateStore {
   std::string path(const std::string& key) const;
   UniqueFd lock() const;
   bool is_whole(const std::string& key) const;
-  void build(const MachineConfig& machine, const std::string& key) const;
+  void build(const MachineConfig& machine, const std::string& virtiofsd, const std::string& folder) const;
   void remove_outdated(const MachineConfig& machine) const;
   void make_room() const;
 

@@ -1,0 +1,126 @@
+#include "agent/client/frame_client.h"
+
+#include <spdlog/spdlog.h>
+
+#include "agent/client/frame_attach_stream.h"
+#include "agent/wire/wire.h"
+#include "libcontainer/base/deadlines.h"
+
+namespace husk {
+
+using agent::Reply;
+using wire::Frame;
+using wire::FrameKind;
+
+namespace {
+
+Reply reply_of(const Frame& frame, const std::string& what) {
+  Reply reply;
+  if (frame.kind != FrameKind::kReply || !reply.ParseFromString(frame.data))
+    throw Error(ErrorKind::kInvalid, "the guest's answer is none");
+  if (reply.kind_case() != Reply::kErrorJson) return reply;
+  Error error = wire::decode_error(reply.error_json(), Error(ErrorKind::kInternal, "the call failed"));
+  if (!what.empty()) error.add_context(what);
+  throw error;
+}
+
+[[noreturn]] void throw_gone(const std::string& what) {
+  Error error(ErrorKind::kGuestDied, "the connection to the guest is gone");
+  if (!what.empty()) error.add_context(what);
+  throw error;
+}
+
+}  // namespace
+
+FrameClient::FrameClient(UniqueFd socket) : link_(std::move(socket)), thread_([this] { hear(); }) {}
+
+FrameClient::~FrameClient() {
+  link_.end();
+  thread_.join();
+}
+
+void FrameClient::hear() {
+  try {
+    while (std::optional<Frame> frame = link_.read()) hear_one(std::move(*frame));
+  } catch (const Error& e) {
+    spdlog::warn("the guest: {}", e.what());
+  }
+  link_.end();
+  std::lock_guard lock(mutex_);
+  gone_ = true;
+  for (auto& [id, inbox] : inboxes_) inbox->end(true);
+}
+
+// What nobody waits for (any more) is no news.
+void FrameClient::hear_one(Frame frame) {
+  const uint32_t session = frame.session;
+  const auto inbox = find(session);
+  if (!inbox) return;
+  if (frame.kind == FrameKind::kEnd)
+    inbox->end(false);
+  else if (!inbox->add(std::move(frame)))
+    forget(session);
+}
+
+std::shared_ptr<FrameInbox> FrameClient::find(uint32_t session) {
+  std::lock_guard lock(mutex_);
+  const auto found = inboxes_.find(session);
+  return found == inboxes_.end() ? nullptr : found->second;
+}
+
+void FrameClient::forget(uint32_t session) {
+  std::lock_guard lock(mutex_);
+  inboxes_.erase(session);
+}
+
+bool FrameClient::write(uint32_t session, FrameKind kind, std::string_view data) {
+  return link_.write(session, kind, data);
+}
+
+FrameClient::Session FrameClient::open(const agent::Request& request) {
+  Session session{0, std::make_shared<FrameInbox>()};
+  {
+    std::lock_guard lock(mutex_);
+    while (!inboxes_.try_emplace(session.id = ++last_, session.inbox).second) {
+    }
+    if (gone_) session.inbox->end(true);
+  }
+  try {
+    link_.write(session.id, FrameKind::kRequest, request.SerializeAsString());
+  } catch (const Error&) {  // too large
+    forget(session.id);
+    throw;
+  }
+  return session;
+}
+
+Reply FrameClient::call(const agent::Request& request, const std::string& what,
+                        std::chrono::milliseconds timeout) {
+  const Session session = open(request);
+  bool late = false;
+  const std::optional<Frame> frame = session.inbox->next(timeout, late);
+  forget(session.id);
+  if (frame) return reply_of(*frame, what);
+  if (!late) throw_gone(what);
+  Error error(ErrorKind::kTimeout, "the guest did not answer in time", ETIMEDOUT);
+  if (!what.empty()) error.add_context(what);
+  throw error;
+}
+
+std::unique_ptr<AttachStream> FrameClient::attach(const agent::Request& request, agent::Attached& attached) {
+  const Session session = open(request);
+  bool late = false;
+  std::unique_ptr<AttachStream> stream =
+      attach_stream(*this, session.id, session.inbox);  // ends it, if we throw
+  const std::optional<Frame> frame = session.inbox->next(deadline::kAgentCreate, late);
+  if (!frame && late)
+    throw Error(ErrorKind::kTimeout, "the guest did not make the process in time", ETIMEDOUT);
+  if (!frame) throw_gone("");
+  Reply reply = reply_of(*frame, "");
+  if (!reply.has_attached())
+    throw Error(ErrorKind::kInvalid, "the guest's first word on an attached stream is not \"attached\"");
+  attached = std::move(*reply.mutable_attached());
+  return stream;
+}
+
+}  // namespace husk

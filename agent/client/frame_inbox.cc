@@ -1,0 +1,87 @@
+#include <algorithm>
+
+#include "agent/client/frame_client.h"
+#include "agent/wire/wire.h"
+
+namespace husk {
+
+using wire::Frame;
+using wire::FrameKind;
+
+namespace {
+
+constexpr size_t kMaxFrames = 4096;  // that nobody reads
+
+bool is_output(FrameKind kind) {
+  return kind == FrameKind::kStdout || kind == FrameKind::kStderr;
+}
+
+}  // namespace
+
+FrameInbox::Window& FrameInbox::window(FrameKind output) {
+  return output == FrameKind::kStdout ? stdout_ : stderr_;
+}
+
+bool FrameInbox::fits(const Frame& frame) {
+  if (!is_output(frame.kind)) return frames_.size() < kMaxFrames;
+  Window& window = this->window(frame.kind);
+  window.on_the_way += frame.data.size();
+  return window.on_the_way <= wire::kOutputWindow + wire::kMaxRest;
+}
+
+bool FrameInbox::add(Frame frame) {
+  std::lock_guard lock(mutex_);
+  if (ended_) return false;
+  if (!fits(frame)) {
+    ended_ = true;
+  } else if (is_output(frame.kind) && !frames_.empty() && frames_.back().kind == frame.kind &&
+             frames_.back().data.size() + frame.data.size() <= wire::kMaxBulk) {
+    frames_.back().data += frame.data;
+  } else {
+    frames_.push_back(std::move(frame));
+  }
+  changed_.notify_all();
+  return !ended_;
+}
+
+void FrameInbox::end(bool gone) {
+  std::lock_guard lock(mutex_);
+  ended_ = true;
+  gone_ |= gone;
+  changed_.notify_all();
+}
+
+std::optional<Frame> FrameInbox::next(std::chrono::milliseconds timeout, bool& late) {
+  std::unique_lock lock(mutex_);
+  const auto there = [this] { return !frames_.empty() || ended_; };
+  late = !changed_.wait_for(lock, timeout, there);
+  if (frames_.empty()) return {};
+  Frame frame = std::move(frames_.front());
+  frames_.pop_front();
+  return frame;
+}
+
+std::optional<Frame> FrameInbox::next() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !frames_.empty() || ended_; });
+  if (frames_.empty()) return {};
+  Frame frame = std::move(frames_.front());
+  frames_.pop_front();
+  return frame;
+}
+
+bool FrameInbox::gone() const {
+  std::lock_guard lock(mutex_);
+  return gone_;
+}
+
+size_t FrameInbox::take(FrameKind output, size_t bytes) {
+  std::lock_guard lock(mutex_);
+  Window& window = this->window(output);
+  window.untold += bytes;
+  if (window.untold < wire::kOutputWindow / 4) return 0;
+  window.on_the_way -= std::min(window.on_the_way, window.untold);
+  return std::exchange(window.untold, 0);
+}
+
+}  // namespace husk

@@ -1,0 +1,19 @@
+// Virtio devices that the kernel keeps, without a driver, while the host takes them out of their slots and
+// later puts others of the same kind there: for a VM that is saved in between. To find a device anew is 6,000
+// blocks of code to an emulated guest, to give one that is known its addresses and its driver 1,500.
+#pragma once
+
+#include <string>
+
+namespace husk::guest {
+
+// Waits for a device of this driver on virtio's bus ("virtiofs", "virtio_net"), and parks it: its slot's
+// power is off then, which is when QEMU takes it out. Before there is a host to serve; throws.
+void park(const std::string& driver);
+
+// The parked device of this driver, or in this port, is to be used: the host has put one there. False: there
+// is none, or what is in its place is something else, which the kernel has to look for. Thread-safe.
+bool unpark_of(const std::string& driver);
+bool unpark_in(const std::string& port);
+
+}  // namespace husk::guest
