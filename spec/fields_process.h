@@ -1,18 +1,11 @@
-// Which JSON member is which struct member: one function per struct, used by the decoder and by the encoder,
-// so that the two cannot disagree. Private to spec/. This one: the process and what every platform has
-// (config.md).
+// fields() of the process and of what every platform has (config.md): which JSON member is which struct
+// member. Private to spec/.
 #pragma once
 
-#include <concepts>
-#include <type_traits>
-
 #include "spec/config.h"
+#include "spec/fields.h"
 
 namespace husk::spec {
-
-// T is S, or const S (for the writer).
-template <typename T, typename S>
-concept Is = std::same_as<std::remove_const_t<T>, S>;
 
 template <typename A, Is<Box> T>
 void fields(A& a, T& v) {

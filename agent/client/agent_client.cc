@@ -10,7 +10,7 @@
 #include "agent/wire/wire.h"
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/message.h"
-#include "spec/codec.h"
+#include "spec/binary.h"
 
 namespace husk {
 namespace {
@@ -21,10 +21,6 @@ constexpr size_t kEntropy = 64;                          // bytes that the guest
 constexpr int kMaxListed = 65536;                        // processes, containers: the guest is not trusted
 constexpr size_t kMaxWarnings = 64, kMaxWarning = 1024;  // all of them go in one message to husk
 constexpr size_t kMaxText = 64u << 10;                   // of one string from the guest
-
-std::string dump(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
-}
 
 std::string text(const std::string& from_guest) {
   return printable(from_guest, kMaxText);
@@ -139,8 +135,8 @@ void AgentClient::configure_network(const std::string& network, const std::vecto
   for (const Card& card : cards) {
     agent::Card* out = request.add_cards();
     out->set_port(card.port);
-    out->set_interface_json(dump(interface_to_json(card.interface)));
-    if (card.before) out->set_before_json(dump(interface_to_json(*card.before)));
+    out->set_interface(interface_to_bytes(card.interface));
+    if (card.before) out->set_before(interface_to_bytes(*card.before));
   }
   impl_->frames.call(asked, "guest: configuring the network", deadline::kAgentCall);
 }
@@ -156,7 +152,7 @@ AgentClient::Created AgentClient::create_container(const std::string& id, const 
   agent::Request asked;
   agent::CreateContainerRequest& request = *asked.mutable_create();
   request.set_container_id(id);
-  request.set_config_json(dump(spec::encode_config(config)));
+  request.set_config(spec::to_binary(config));
   request.set_bundle(options.bundle);
   request.set_no_pivot(options.no_pivot);
   request.set_no_new_keyring(options.no_new_keyring);
@@ -187,7 +183,7 @@ std::unique_ptr<AttachStream> AgentClient::exec(const std::string& id, const std
   agent::ExecRequest& request = *asked.mutable_exec();
   request.set_container_id(id);
   request.set_process_id(process_id);
-  request.set_process_json(dump(spec::encode_process(process)));
+  request.set_process(spec::to_binary(process));
   request.set_cgroup(options.cgroup);
   request.set_ignore_paused(options.ignore_paused);
   request.set_one_output(options.one_output);
@@ -225,7 +221,7 @@ void AgentClient::resume(const std::string& id) {
 std::vector<std::string> AgentClient::update(const std::string& id, const spec::Resources& resources) {
   agent::UpdateContainerRequest request;
   request.set_container_id(id);
-  request.set_resources_json(dump(spec::encode_resources(resources)));
+  request.set_resources(spec::to_binary(resources));
   return warnings_of(impl_->call(&agent::Agent::Stub::UpdateContainer, request, ""));
 }
 

@@ -65,7 +65,6 @@ std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_p
   request.no_new_keyring = options.no_new_keyring;
   const bool one_output = options.one_output, has_cgroup = options.cgroup.has_value();
   std::shared_ptr<Container> container(new Container(reaper, init_program, std::move(options)));
-  request.config = container->config_;
   request.rootfs = container->config_.root->path;
   try {
     trace::Span cgroup("cgroup");
@@ -76,7 +75,7 @@ std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_p
     request.cgroup = container->cgroup_.v2_folder();
     container->init_ = Process::create(
         reaper, "", streams_of(*container->config_.process, one_output), [&](const StdioFds& stdio) {
-          InitProcess made = InitProcess::create(init_program, request, stdio);
+          InitProcess made = InitProcess::create(init_program, request, container->config_, stdio);
           std::ranges::move(made.take_warnings(), std::back_inserter(warnings));
           return made;
         });
@@ -131,21 +130,18 @@ std::shared_ptr<Process> Container::create_process(const std::string& process_id
   }
   ExecRequest request;
   request.id = id_;
-  request.process = process;
-  request.config = config_;
   request.target = init_->pid();
   request.cgroup =
       options.cgroup.empty() ? cgroup_.birth_folder() : path_join(cgroup_.v2_folder(), options.cgroup);
   request.no_new_keyring = no_new_keyring_;
   std::shared_ptr<Process> made;
   try {
-    made = Process::create(reaper_, process_id, streams_of(process, options.one_output),
-                           [&](const StdioFds& stdio) {
-                             InitProcess made = InitProcess::exec(init_program_, request, stdio);
-                             for (const std::string& warning : made.take_warnings())
-                               log_warning(id_ + ": " + warning);
-                             return made;
-                           });
+    made = Process::create(
+        reaper_, process_id, streams_of(process, options.one_output), [&](const StdioFds& stdio) {
+          InitProcess made = InitProcess::exec(init_program_, request, process, config_, stdio);
+          for (const std::string& warning : made.take_warnings()) log_warning(id_ + ": " + warning);
+          return made;
+        });
   } catch (...) {
     std::lock_guard lock(mutex_);
     processes_.erase(process_id);

@@ -1,7 +1,7 @@
 #include "agent/server/process_session.h"
 
 #include "agent/server/border.h"
-#include "spec/codec.h"
+#include "spec/binary.h"
 
 namespace husk {
 namespace {
@@ -23,7 +23,7 @@ Made create(guest::Guest& guest, const agent::CreateContainerRequest& request) {
   guest::ContainerOptions options;
   options.id = checked_id(request.container_id());
   options.bundle = request.bundle();
-  options.config = spec::decode_config(request.config_json());
+  options.config = spec::from_binary<spec::Config>(request.config());
   options.no_pivot = request.no_pivot();
   options.no_new_keyring = request.no_new_keyring();
   options.one_output = request.one_output();
@@ -46,7 +46,7 @@ Made exec(guest::Guest& guest, const agent::ExecRequest& request) {
   made.reply.mutable_attached();
   made.container = guest.container(request.container_id());
   made.process = made.container->exec(
-      checked_id(request.process_id()), spec::decode_process(request.process_json()),
+      checked_id(request.process_id()), spec::from_binary<spec::Process>(request.process()),
       {request.cgroup(), request.ignore_paused(), request.one_output(), window_of(request)});
   return made;
 }

@@ -75,8 +75,8 @@ void configure_network(guest::Guest& guest, const agent::ConfigureNetworkRequest
   for (const agent::Card& item : request.cards()) {
     guest::Card& card = cards.emplace_back();
     card.port = checked_port(item.port());
-    card.interface = interface_from_json(parse_untrusted(item.interface_json()));
-    if (!item.before_json().empty()) card.before = interface_from_json(parse_untrusted(item.before_json()));
+    card.interface = interface_from_bytes(item.interface());
+    if (!item.before().empty()) card.before = interface_from_bytes(item.before());
   }
   guest.configure_network(request.network(), cards);
 }

@@ -1,7 +1,7 @@
 #include "agent/server/border.h"
 #include "agent/server/service.h"
 #include "libcontainer/linux/process_list.h"
-#include "spec/codec.h"
+#include "spec/binary.h"
 
 namespace husk {
 
@@ -19,7 +19,7 @@ grpc::Status AgentService::UpdateContainer(grpc::ServerContext*, const agent::Up
                                            agent::UpdateContainerReply* reply) {
   return at_border([&] {
     auto container = guest_.container(request->container_id());
-    for (std::string& warning : container->update(spec::decode_resources(request->resources_json())))
+    for (std::string& warning : container->update(spec::from_binary<spec::Resources>(request->resources())))
       reply->add_warnings(std::move(warning));
   });
 }

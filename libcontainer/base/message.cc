@@ -1,9 +1,11 @@
 #include "libcontainer/base/message.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -58,20 +60,21 @@ Json parse_untrusted(std::string_view text) {
   }
 }
 
-void send_message(int socket, const Json& body, const std::vector<int>& fds) {
-  std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > kMaxMessage)
-    throw_errno("sending a message of " + std::to_string(text.size()) + " bytes", EMSGSIZE);
-  send_with_fds(socket, text, fds, "sending a message");
+void send_packet(int socket, std::string_view bytes, const std::vector<int>& fds) {
+  if (bytes.size() > kMaxMessage)
+    throw_errno("sending a message of " + std::to_string(bytes.size()) + " bytes", EMSGSIZE);
+  send_with_fds(socket, bytes, fds, "sending a message");
 }
 
-bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout) {
+bool receive_packet(int socket, Packet& out, std::chrono::milliseconds timeout) {
   if (!wait_readable(socket, timeout.count() < 0 ? -1 : static_cast<int>(timeout.count())))
     throw Error(ErrorKind::kTimeout, "no message within " + std::to_string(timeout.count()) + " ms",
                 ETIMEDOUT);
-  std::vector<char> text(kMaxMessage + 1);
+  int size = 0;  // of all that waits there: enough for the first of it
+  check(ioctl(socket, FIONREAD, &size), "size of a message");
+  out.bytes.resize(std::min(static_cast<size_t>(size), kMaxMessage + 1));
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxMessageFds)];
-  iovec iov{text.data(), text.size()};
+  iovec iov{out.bytes.data(), out.bytes.size()};
   msghdr msg{};
   msg.msg_iov = &iov;
   msg.msg_iovlen = 1;
@@ -82,6 +85,7 @@ bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout
   while (n < 0 && errno == EINTR);
   if (n < 0 && errno == ECONNRESET) return false;
   check(n, "receiving a message");
+  out.bytes.resize(static_cast<size_t>(n));
   out.fds.clear();
   for (cmsghdr* c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
@@ -96,7 +100,19 @@ bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout
   if (n == 0) return false;
   if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
     throw Error(ErrorKind::kInvalid, "a truncated message", EMSGSIZE);
-  out.body = parse_untrusted({text.data(), static_cast<size_t>(n)});
+  return true;
+}
+
+void send_message(int socket, const Json& body, const std::vector<int>& fds) {
+  send_packet(socket, body.dump(-1, ' ', false, Json::error_handler_t::replace), fds);
+}
+
+bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout) {
+  Packet packet;
+  const bool received = receive_packet(socket, packet, timeout);
+  out.fds = std::move(packet.fds);
+  if (!received) return false;
+  out.body = parse_untrusted(packet.bytes);
   if (!out.body.is_object()) throw Error(ErrorKind::kInvalid, "a message that is not a JSON object", EPROTO);
   return true;
 }

@@ -1,6 +1,6 @@
 // One message with fds over an AF_UNIX SOCK_SEQPACKET socket: what husk, husk-sandbox, husk-shim and
 // husk-init say to one another. The payload is JSON (nlohmann), so that a newer peer's extra fields are
-// simply not read.
+// simply not read; husk-init, which is of its parent's build, speaks in bytes (libcontainer/init/control.h).
 #pragma once
 
 #include <chrono>
@@ -34,6 +34,14 @@ void send_message(int socket, const Json& body, const std::vector<int>& fds = {}
 // Waits at most `timeout` (negative: for ever). Returns false at EOF. Throws kTimeout, or kInvalid for what
 // is not JSON, was truncated or carries more than kMaxMessageFds fds.
 bool receive_message(int socket, Message& out, std::chrono::milliseconds timeout);
+
+// The same with any bytes (but not none: that is EOF).
+struct Packet {
+  std::string bytes;
+  std::vector<UniqueFd> fds;
+};
+void send_packet(int socket, std::string_view bytes, const std::vector<int>& fds = {});
+bool receive_packet(int socket, Packet& out, std::chrono::milliseconds timeout);
 
 // {"error": {"kind", "errno", "message"}} and back.
 Json error_to_json(const Error& error);

@@ -145,7 +145,6 @@ Child HostBackend::make_init(const CreateArgs& args, Record& record, SystemdUnit
   UniqueFd gate = listen_at(open_folder(args.container).get(), kGate, SOCK_SEQPACKET);
   CreateRequest request;
   request.id = args.container.id;
-  request.config = make_init_config(*args.config, args.bundle);
   request.rootfs = args.rootfs;
   request.bundle = args.bundle;
   request.no_pivot = args.no_pivot;
@@ -163,7 +162,8 @@ Child HostBackend::make_init(const CreateArgs& args, Record& record, SystemdUnit
       apply_limits(cgroup, unit, *args.config->linux_->resources);
     if (args.on_runtime_created) args.on_runtime_created(pid);
   };
-  InitProcess process = InitProcess::create(init_program_, request, stdio_fds(args.stdio));
+  InitProcess process = InitProcess::create(
+      init_program_, request, make_init_config(*args.config, args.bundle), stdio_fds(args.stdio));
   for (const std::string& warning : process.take_warnings()) spdlog::warn("{}", warning);
   Child child = process.take_child();
   try {
@@ -191,15 +191,15 @@ pid_t HostBackend::exec(const ExecArgs& args) {
   if (!record.alive()) throw Error(ErrorKind::kWrongState, "cannot exec in a stopped container");
   ExecRequest request;
   request.id = args.container.id;
-  request.process = *args.process;
-  request.config = spec::decode_config(read_file(path_join(args.container.folder, "config.json")));
   request.target = record.pid;
   request.host_cgroup = record.cgroup;
   request.sub_cgroups = args.cgroups;
   request.preserve_fds = args.preserve_fds;
   request.no_new_keyring = record.no_new_keyring;
   request.bundle = record.bundle;
-  InitProcess process = InitProcess::exec(init_program_, request, stdio_fds(args.stdio));
+  const auto config = spec::decode_config(read_file(path_join(args.container.folder, "config.json")));
+  InitProcess process =
+      InitProcess::exec(init_program_, request, *args.process, config, stdio_fds(args.stdio));
   for (const std::string& warning : process.take_warnings()) spdlog::warn("{}", warning);
   Child child = process.take_child();
   try {

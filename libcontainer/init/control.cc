@@ -7,12 +7,19 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <nlohmann/json.hpp>
 
+#include "libcontainer/base/message.h"
 #include "libcontainer/base/trace.h"
-#include "spec/codec.h"
+#include "spec/binary.h"
 
 namespace husk {
 namespace {
+
+constexpr std::chrono::milliseconds kForEver{-1};
+// A message is one piece of the kernel's memory, which may have no larger one left.
+constexpr size_t kMaxInMessage = 32u << 10;
+constexpr std::string_view kInMemfd = "m";  // in place of a request, which is never that short
 
 // By pread: the fd's position is shared with whoever else holds it.
 std::string read_memfd(int fd) {
@@ -29,10 +36,16 @@ std::string read_memfd(int fd) {
 }
 
 // Under the pid that our parent knows us by; those of stage 1, too: it is one birth.
-Json take_trace(pid_t pid) {
+std::string take_trace(pid_t pid) {
   std::vector<trace::Event> events = trace::take();
   for (trace::Event& event : events) event.pid = event.tid = pid;
-  return trace::events_to_json(events);
+  return trace::events_to_json(events).dump();
+}
+
+// False where it is another word, or none.
+bool hear(int socket, Word::Kind kind) {
+  Word word;
+  return receive_word(socket, word, kForEver) && word.kind == kind;
 }
 
 }  // namespace
@@ -48,88 +61,111 @@ const spec::Linux& InitRequest::linux_() const {
   return config.linux_ ? *config.linux_ : kNone;
 }
 
+void send_request(int socket, const RequestHead& head, const spec::Config& config, std::vector<int> fds) {
+  spec::BinaryWriter writer;
+  writer("head", head);
+  writer("config", config);
+  const std::string bytes = writer.take();
+  if (bytes.size() <= kMaxInMessage) return send_packet(socket, bytes, fds);
+  const UniqueFd memfd = write_memfd(bytes);
+  fds.insert(fds.begin(), memfd.get());
+  send_packet(socket, kInMemfd, fds);
+}
+
 bool receive_request(InitRequest& r) {
   // High enough to be out of the way of anything a container may ask to have preserved.
   r.control = UniqueFd(check(fcntl(kControlFd, F_DUPFD_CLOEXEC, 200), "dup of the control socket"));
-  send_message(r.control.get(), {{"waiting", true}});
-  Message m;
-  if (!receive_message(r.control.get(), m, std::chrono::milliseconds(-1))) return false;
-  if ((r.trace = m.body.value("trace", false))) trace::to_memory("husk-init");
+  send_word(r.control.get(), Word::kWaiting);
+  Packet packet;
+  if (!receive_packet(r.control.get(), packet, kForEver)) return false;
+  size_t fd = 0;
+  if (packet.bytes == kInMemfd) packet.bytes = read_memfd(packet.fds.at(fd++).get());
+  spec::BinaryReader reader(packet.bytes);
+  reader("head", static_cast<RequestHead&>(r));
+  if (r.trace) trace::to_memory("husk-init");
   trace::Span span("request");
-  r.preserved = m.body.at("preserved").get<int>();
+  reader("config", r.config);
+  reader.end();
   // Only now: fd 3 kept what came with the message from landing between the preserved ones.
   for (int i = 0; i < r.preserved; ++i)
     check(dup2(kFirstPreservedFd + i, kControlFd + i), "dup of a preserved fd");
   close(kControlFd + r.preserved);
-  r.is_exec = m.body.value("exec", false);
-  r.id = m.body.value("id", "");
-  r.rootfs = m.body.value("rootfs", "");
-  r.bundle = m.body.value("bundle", "");
-  r.cgroup = m.body.value("cgroup", "");
-  r.host_cgroup = m.body.value("host_cgroup", "");
-  r.sub_cgroups = m.body.value("sub_cgroups", std::vector<std::string>());
-  r.hold = m.body.value("hold", false);
-  r.no_pivot = m.body.value("no_pivot", false);
-  r.no_new_keyring = m.body.value("no_new_keyring", false);
-  r.join_flags = m.body.value("join_flags", 0);
-  r.init_pid = m.body.value("init_pid", 0);
-  size_t fd = 0;
-  r.config = spec::decode_config(read_memfd(m.fds.at(fd++).get()));
-  if (m.body.value("seccomp", false)) r.seccomp = read_memfd(m.fds.at(fd++).get());
-  if (m.body.value("target", false)) r.target = std::move(m.fds.at(fd++));
-  if (m.body.value("gate", false)) r.gate = std::move(m.fds.at(fd++));
-  for (int stream : m.body.at("streams").get<std::vector<int>>())
-    check(dup2(m.fds.at(fd++).get(), stream), "dup of a standard stream");
+  if (r.has_filter) r.seccomp = read_memfd(packet.fds.at(fd++).get());
+  if (r.has_target) r.target = std::move(packet.fds.at(fd++));
+  if (r.has_gate) r.gate = std::move(packet.fds.at(fd++));
+  for (int stream = 0; stream < 3; ++stream)
+    if (r.has_stream[stream]) check(dup2(packet.fds.at(fd++).get(), stream), "dup of a standard stream");
   if (!r.config.process) throw Error(ErrorKind::kInvalid, "config has no process");
   return true;
 }
 
+void send_word(int socket, const Word& word, const std::vector<int>& fds) {
+  send_packet(socket, spec::to_binary(word), fds);
+}
+
+bool receive_word(int socket, Word& out, std::chrono::milliseconds timeout) {
+  Packet packet;
+  if (!receive_packet(socket, packet, timeout)) return false;
+  out = spec::from_binary<Word>(packet.bytes);
+  out.fds = std::move(packet.fds);
+  return true;
+}
+
+void throw_word(const Word& word) {
+  if (word.kind == Word::kError) throw Error(kind_from_name(word.error_kind), word.error, word.error_errno);
+  throw Error(ErrorKind::kInternal, "husk-init sent an unknown message", EPROTO);
+}
+
 void send_pid(const InitRequest& r, pid_t pid, int pidfd) {
-  send_message(r.control.get(), {{"pid", pid}}, {pidfd});
+  Word word = Word::kPid;
+  word.pid = pid;
+  send_word(r.control.get(), word, {pidfd});
 }
 
 void send_ready(const InitRequest& r, int console) {
-  Json body = {{"ready", true},
-               {"console", console >= 0},
-               {"seccomp", static_cast<bool>(r.new_seccomp)},
-               {"warnings", r.warnings}};
+  Word word = Word::kReady;
+  word.has_console = console >= 0;
+  word.has_filter = static_cast<bool>(r.new_seccomp);
+  word.warnings = r.warnings;
   std::vector<int> fds;
   if (console >= 0) fds.push_back(console);
   if (r.new_seccomp) fds.push_back(r.new_seccomp.get());
-  if (r.trace) body["trace"] = take_trace(r.pid);
-  send_message(r.control.get(), body, fds);
+  if (r.trace) word.trace = take_trace(r.pid);
+  send_word(r.control.get(), word, fds);
 }
 
 void send_trace(const InitRequest& r) {
-  if (r.trace) send_message(r.control.get(), {{"trace", take_trace(r.pid)}});
+  if (!r.trace) return;
+  Word word = Word::kTrace;
+  word.trace = take_trace(r.pid);
+  send_word(r.control.get(), word);
 }
 
 void hold_for_hooks(const InitRequest& r) {
   if (!r.hold) return;
-  send_message(r.control.get(), {{"runtime_created", true}});
-  Message m;
-  if (!receive_message(r.control.get(), m, std::chrono::milliseconds(-1)) || !m.body.contains("go_on"))
-    _exit(1);
+  send_word(r.control.get(), Word::kRuntimeCreated);
+  if (!hear(r.control.get(), Word::kGoOn)) _exit(1);
 }
 
 void wait_for_start(InitRequest& r) {
-  Message m;
   while (r.gate) {
     UniqueFd peer(accept4(r.gate.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!peer && errno != EINTR && errno != ECONNABORTED) throw_errno("accept at the gate");
     // Whoever asks for the state connects, too, and goes without a word.
-    if (!peer || !receive_message(peer.get(), m, std::chrono::milliseconds(-1)) || !m.body.contains("start"))
-      continue;
+    if (!peer || !hear(peer.get(), Word::kStart)) continue;
     r.control = std::move(peer);
     return;
   }
-  if (!receive_message(r.control.get(), m, std::chrono::milliseconds(-1)) || !m.body.contains("start"))
-    _exit(1);
+  if (!hear(r.control.get(), Word::kStart)) _exit(1);
 }
 
 void send_error(const InitRequest& r, const Error& error) noexcept {
   try {
-    send_message(r.control.get(), error_to_json(error));
+    Word word = Word::kError;
+    word.error_kind = kind_name(error.kind());
+    word.error = error.message().c_str();  // a NUL byte ends it
+    word.error_errno = error.errnum();
+    send_word(r.control.get(), word);
   } catch (const Error&) {
     // Nobody listens any more.
   }

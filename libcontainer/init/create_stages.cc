@@ -1,22 +1,22 @@
-// The birth of a container's first process. The sync protocol, over one SOCK_SEQPACKET socket:
+// The birth of a container's first process. The sync protocol (control.h), over one SOCK_SEQPACKET socket:
 //
 //   parent (agent, host backend)        stage 1 (husk-init)              stage 2 (becomes the user's process)
 //   ----------------------------        -------------------              ------------------------------------
-//   spawn (long before, for a spare) ──► {"waiting"}
+//   spawn (long before, for a spare) ──► kWaiting
 //   request + config ──────────────────► joins namespaces with paths
 //                                        clone3(CLONE_PARENT, NEW…) ────► waits on a pipe
 //                                        uid/gid maps, cgroup
-//   ◄──────────── {"pid"} + pidfd ─────  wakes it ───────────────────────► mounts, root, user, capabilities …
+//   ◄──────────── kPid + pidfd ────────  wakes it ───────────────────────► mounts, root, user, capabilities …
 //   reaps stage 1 ◄───────────────────── exits 0                          looks args[0] up
-//   ◄──────────────────────────────────────── {"ready"} + console, filter ─
+//   ◄────────────────────────────────────────── kReady + console, filter ─
 //   create() returns                                                      waits: EOF → exits
-//   start(): {"start"} ──────────────────────────────────────────────────► startContainer hooks, filter,
-//   ({"trace"}, where the request asks for it: what took how long)
+//   start(): kStart ─────────────────────────────────────────────────────► startContainer hooks, filter,
+//   (kTrace, where the request asks for it: what took how long)
 //   execve ◄──────────────────────────────────── EOF (close-on-exec): it runs ────
 //
-// Either stage may say {"error"} instead of its next word. On the host: stage 1 joins the cgroup before it
-// clones; stage 2 says {"runtime_created"} before createContainer hooks and waits for {"go_on"}; {"start"}
-// comes from another process, over a connection to a listening socket.
+// Either stage may say kError instead of its next word. On the host: stage 1 joins the cgroup before it
+// clones; stage 2 says kRuntimeCreated before createContainer hooks and waits for kGoOn; kStart comes from
+// another process, over a connection to a listening socket.
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -148,6 +148,10 @@ std::string state_text(const InitRequest& r, const char* status) {
   return spec::encode_state(state).dump();
 }
 
+void run_hooks_of(const InitRequest& r, const std::vector<spec::Hook>& hooks, const char* status) {
+  if (!hooks.empty()) run_hooks(hooks, state_text(r, status));
+}
+
 // The network namespace of a container with a user namespace of its own may be an outer one's, where only who
 // is outside may write.
 bool sets_network_outside(const InitRequest& r) {
@@ -187,8 +191,7 @@ void apply_sysctls_of(const InitRequest& r, bool network) {
   mounts.end();
   hold_for_hooks(r);
   check(fchdir(root.fd()), "chdir to the root");  // where createContainer hooks find themselves, as runc's do
-  with_context("createContainer hook",
-               [&] { run_hooks(r.config.hooks.create_container, state_text(r, "creating")); });
+  with_context("createContainer hook", [&] { run_hooks_of(r, r.config.hooks.create_container, "creating"); });
   trace::Span root_span("root");
   seal_rootfs(r, root);
   switch_root(root, r.no_pivot, r.linux_().rootfs_propagation);
@@ -197,7 +200,7 @@ void apply_sysctls_of(const InitRequest& r, bool network) {
   // What we become.
   Program program = become_process(r);
   stand_at_gate(r, terminal, program);
-  run_hooks(r.config.hooks.start_container, state_text(r, "created"));
+  run_hooks_of(r, r.config.hooks.start_container, "created");
   execute(r, program);
 }
 

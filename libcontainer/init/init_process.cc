@@ -18,21 +18,21 @@
 #include "libcontainer/init/control.h"
 #include "libcontainer/linux/namespaces.h"
 #include "libcontainer/linux/seccomp.h"
-#include "spec/codec.h"
+#include "spec/binary.h"
 
 namespace husk {
 namespace {
 
 using std::chrono::milliseconds;
 
-// Filters that a husk-init compiled, by the JSON they were made from; all containers of a guest mostly share
-// one. A handful is kept, the latest first.
+// Filters that a husk-init compiled, by the profile they were made from; all containers of a guest mostly
+// share one. A handful is kept, the latest first.
 class FilterCache {
  public:
   std::shared_ptr<UniqueFd> find(const std::string& key) {
     std::lock_guard lock(mutex_);
-    for (const auto& [text, filter] : filters_)
-      if (text == key) return filter;
+    for (const auto& [profile, filter] : filters_)
+      if (profile == key) return filter;
     return nullptr;
   }
   void add(const std::string& key, UniqueFd filter) {
@@ -52,9 +52,9 @@ FilterCache& filter_cache() {
   return cache;
 }
 
-std::vector<trace::Event> add_events(const Json& message) {
-  if (!message.contains("trace") || !trace::on()) return {};
-  std::vector<trace::Event> events = trace::events_from_json(message.at("trace"));
+std::vector<trace::Event> add_events(const Word& word) {
+  if (word.trace.empty() || !trace::on()) return {};
+  std::vector<trace::Event> events = trace::events_from_json(parse_untrusted(word.trace));
   for (const trace::Event& event : events) trace::add(event);
   return events;
 }
@@ -73,7 +73,7 @@ void add_exec(const std::vector<trace::Event>& events) {
 class Birth {
  public:
   Birth(InitProgram& program, const StdioFds& stdio, const std::vector<int>& preserve_fds)
-      : stdio_(stdio), preserved_(preserve_fds.size()) {
+      : stdio_(stdio), preserved_(static_cast<int>(preserve_fds.size())) {
     InitProgram::Waiting waiting = program.take(preserve_fds);
     helper_ = std::move(waiting.child);
     control_ = std::move(waiting.control);
@@ -84,65 +84,43 @@ class Birth {
     kill_and_reap(final_);
   }
 
-  // config's seccomp is taken out where its filter is known already.
-  void request(Json body, spec::Config config, int target, int gate = -1) {
-    std::vector<int> fds(1);
-    std::shared_ptr<UniqueFd> filter;
-    // A listener's profile stays whole: husk-init connects to its agent.
-    if (config.linux_ && config.linux_->seccomp && !uses_listener(*config.linux_->seccomp)) {
-      spec::Config only;
-      only.linux_.emplace().seccomp = config.linux_->seccomp;
-      filter_key_ = spec::encode_config(only).dump();
-      filter = filter_cache().find(filter_key_);
-    }
-    if (filter) {
-      config.linux_->seccomp->syscalls.clear();
-      fds.push_back(filter->get());
-    }
-    if (target >= 0) fds.push_back(target);
-    if (gate >= 0) fds.push_back(gate);
-    std::vector<int> streams;
-    for (auto [fd, number] : {std::pair{stdio_.in, 0}, {stdio_.out, 1}, {stdio_.err, 2}})
-      if (fd >= 0) {
-        fds.push_back(fd);
-        streams.push_back(number);
-      }
-    UniqueFd text = make_memfd(spec::encode_config(config).dump());
-    fds[0] = text.get();
-    body["seccomp"] = filter != nullptr;
-    body["target"] = target >= 0;
-    body["gate"] = gate >= 0;
-    body["streams"] = streams;
-    body["preserved"] = preserved_;
-    body["trace"] = trace::on();
-    send_message(control_.get(), body, fds);
+  // target, gate: fds, or -1. config's system calls stay here where their filter is known already.
+  void request(RequestHead head, const spec::Config& config, int target, int gate = -1) {
+    const std::shared_ptr<UniqueFd> filter = find_filter(config);
+    std::vector<int> fds;
+    if ((head.has_filter = filter != nullptr)) fds.push_back(filter->get());
+    if ((head.has_target = target >= 0)) fds.push_back(target);
+    if ((head.has_gate = gate >= 0)) fds.push_back(gate);
+    const int streams[] = {stdio_.in, stdio_.out, stdio_.err};
+    for (size_t i = 0; i < std::size(streams); ++i)
+      if ((head.has_stream[i] = streams[i] >= 0)) fds.push_back(streams[i]);
+    head.preserved = preserved_;
+    head.trace = trace::on();
+    if (!filter) return send_request(control_.get(), head, config, std::move(fds));
+    spec::Config without = config;
+    without.linux_->seccomp->syscalls.clear();
+    send_request(control_.get(), head, without, std::move(fds));
   }
 
   // Until "ready". Returns the console's master, if there is one.
   UniqueFd wait_ready(const std::function<void(pid_t)>& on_runtime_created = {}) {
-    Message m;
-    for (;;) {
-      receive(m);
-      if (m.body.contains("pid")) {
-        take_final(m);
-      } else if (m.body.contains("runtime_created") && on_runtime_created) {
+    Word word;
+    for (receive(word); word.kind != Word::kReady; receive(word)) {
+      if (word.kind == Word::kPid) {
+        take_final(word);
+      } else if (word.kind == Word::kRuntimeCreated && on_runtime_created) {
         on_runtime_created(final_.pid);
-        send_message(control_.get(), {{"go_on", true}});
-      } else if (m.body.contains("waiting")) {
-        continue;  // a new one; it had its request before it was ready for it
-      } else if (m.body.contains("ready")) {
-        break;
-      } else {
-        throw_if_error(m.body);
-        throw Error(ErrorKind::kInternal, "husk-init sent an unknown message", EPROTO);
+        send_word(control_.get(), Word::kGoOn);
+      } else if (word.kind != Word::kWaiting) {  // a new one had its request before it was ready for it
+        throw_word(word);
       }
     }
-    add_events(m.body);
-    warnings_ = m.body.at("warnings").get<std::vector<std::string>>();
+    add_events(word);
+    warnings_ = std::move(word.warnings);
     UniqueFd console;
     size_t fd = 0;
-    if (m.body.value("console", false)) console = std::move(m.fds.at(fd++));
-    if (m.body.value("seccomp", false)) add_filter(std::move(m.fds.at(fd++)));
+    if (word.has_console) console = std::move(word.fds.at(fd++));
+    if (word.has_filter) add_filter(std::move(word.fds.at(fd++)));
     return console;
   }
 
@@ -151,15 +129,16 @@ class Birth {
   std::vector<std::string> take_warnings() { return std::move(warnings_); }
 
  private:
-  static UniqueFd make_memfd(const std::string& text) {
-    UniqueFd fd(check(memfd_create("husk-request", MFD_CLOEXEC), "memfd_create"));
-    write_all(fd.get(), text, "writing the request");
-    return fd;
+  void receive(Word& word) {
+    if (receive_word(control_.get(), word, milliseconds(deadline::kInitReady))) return;
+    throw Error(ErrorKind::kInternal, "husk-init ended without a word" + how_it_ended());
   }
 
-  void receive(Message& m) {
-    if (receive_message(control_.get(), m, milliseconds(deadline::kInitReady))) return;
-    throw Error(ErrorKind::kInternal, "husk-init ended without a word" + how_it_ended());
+  // A listener's profile stays whole: husk-init connects to its agent.
+  std::shared_ptr<UniqueFd> find_filter(const spec::Config& config) {
+    if (!config.linux_ || !config.linux_->seccomp || uses_listener(*config.linux_->seccomp)) return nullptr;
+    filter_key_ = spec::to_binary(*config.linux_->seccomp);
+    return filter_cache().find(filter_key_);
   }
 
   std::string how_it_ended() {
@@ -176,9 +155,9 @@ class Birth {
   }
 
   // Stage 1 has done its part when it says whom it made: reap it here, so that no zombie outlives the call.
-  void take_final(Message& m) {
-    final_.pid = m.body.at("pid").get<pid_t>();
-    final_.pidfd = std::move(m.fds.at(0));
+  void take_final(Word& word) {
+    final_.pid = word.pid;
+    final_.pidfd = std::move(word.fds.at(0));
     // After an error stage 1 says so, next, and ends by itself too.
     wait_child(helper_, milliseconds(deadline::kInitReady));
     helper_ = Child();
@@ -187,7 +166,7 @@ class Birth {
   UniqueFd control_;
   Child helper_, final_;
   StdioFds stdio_;
-  size_t preserved_;
+  int preserved_;
   std::string filter_key_;
   std::vector<std::string> warnings_;
 };
@@ -207,59 +186,55 @@ int join_flags(const spec::Config& config, pid_t target) {
 }
 
 // Decoding what it does not need would be most of what an exec costs in the guest.
-spec::Config reduced(const ExecRequest& request) {
+spec::Config reduced(const spec::Process& process, const spec::Config& container) {
   spec::Config config;
-  config.process = request.process;
-  config.oci_version = request.config.oci_version;
-  config.annotations = request.config.annotations;  // for a seccomp listener
-  if (request.config.linux_) {
+  config.process = process;
+  config.oci_version = container.oci_version;
+  config.annotations = container.annotations;  // for a seccomp listener
+  if (container.linux_) {
     spec::Linux& l = config.linux_.emplace();
-    l.seccomp = request.config.linux_->seccomp;
-    l.personality = request.config.linux_->personality;
+    l.seccomp = container.linux_->seccomp;
+    l.personality = container.linux_->personality;
   }
   return config;
 }
 
 }  // namespace
 
-InitProcess InitProcess::create(InitProgram& program, const CreateRequest& request, const StdioFds& stdio) {
+InitProcess InitProcess::create(InitProgram& program, const CreateRequest& request,
+                                const spec::Config& config, const StdioFds& stdio) {
   Birth birth(program, stdio, request.preserve_fds);
-  birth.request({{"id", request.id},
-                 {"rootfs", request.rootfs},
-                 {"bundle", request.bundle},
-                 {"cgroup", request.cgroup},
-                 {"host_cgroup", request.host_cgroup},
-                 {"hold", static_cast<bool>(request.on_runtime_created)},
-                 {"no_pivot", request.no_pivot},
-                 {"no_new_keyring", request.no_new_keyring}},
-                request.config, -1, request.gate);
-  InitProcess process;
-  process.console_ = birth.wait_ready(request.on_runtime_created);
-  process.child_ = birth.take_final_child();
-  process.control_ = birth.take_control();
-  process.warnings_ = birth.take_warnings();
-  return process;
+  RequestHead head;
+  head.id = request.id;
+  head.rootfs = request.rootfs;
+  head.bundle = request.bundle;
+  head.cgroup = request.cgroup;
+  head.host_cgroup = request.host_cgroup;
+  head.hold = static_cast<bool>(request.on_runtime_created);
+  head.no_pivot = request.no_pivot;
+  head.no_new_keyring = request.no_new_keyring;
+  birth.request(std::move(head), config, -1, request.gate);
+  UniqueFd console = birth.wait_ready(request.on_runtime_created);
+  return {birth.take_final_child(), birth.take_control(), std::move(console), birth.take_warnings()};
 }
 
-InitProcess InitProcess::exec(InitProgram& program, const ExecRequest& request, const StdioFds& stdio) {
+InitProcess InitProcess::exec(InitProgram& program, const ExecRequest& request, const spec::Process& process,
+                              const spec::Config& container, const StdioFds& stdio) {
   UniqueFd target = open_pidfd(request.target);
   Birth birth(program, stdio, request.preserve_fds);
-  birth.request({{"exec", true},
-                 {"id", request.id},
-                 {"cgroup", request.cgroup},
-                 {"host_cgroup", request.host_cgroup},
-                 {"sub_cgroups", request.sub_cgroups},
-                 {"bundle", request.bundle},
-                 {"init_pid", request.target},
-                 {"no_new_keyring", request.no_new_keyring},
-                 {"join_flags", join_flags(request.config, request.target)}},
-                reduced(request), target.get());
-  InitProcess process;
-  process.console_ = birth.wait_ready();
-  process.child_ = birth.take_final_child();
-  process.control_ = birth.take_control();
-  process.warnings_ = birth.take_warnings();
-  return process;
+  RequestHead head;
+  head.is_exec = true;
+  head.id = request.id;
+  head.cgroup = request.cgroup;
+  head.host_cgroup = request.host_cgroup;
+  head.sub_cgroups = request.sub_cgroups;
+  head.bundle = request.bundle;
+  head.init_pid = request.target;
+  head.no_new_keyring = request.no_new_keyring;
+  head.join_flags = join_flags(container, request.target);
+  birth.request(std::move(head), reduced(process, container), target.get());
+  UniqueFd console = birth.wait_ready();
+  return {birth.take_final_child(), birth.take_control(), std::move(console), birth.take_warnings()};
 }
 
 void InitProcess::start() {
@@ -269,16 +244,12 @@ void InitProcess::start() {
 }
 
 void open_gate(int connection) {
-  send_message(connection, {{"start", true}});
-  Message m;
+  send_word(connection, Word::kStart);
+  Word word;
   std::vector<trace::Event> events;
-  while (receive_message(connection, m, milliseconds(deadline::kInitExec))) {
-    if (m.body.contains("trace")) {
-      events = add_events(m.body);
-      continue;
-    }
-    throw_if_error(m.body);
-    throw Error(ErrorKind::kInternal, "husk-init sent an unknown message", EPROTO);
+  while (receive_word(connection, word, milliseconds(deadline::kInitExec))) {
+    if (word.kind != Word::kTrace) throw_word(word);
+    events = add_events(word);
   }
   add_exec(events);
 }

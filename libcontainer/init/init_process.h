@@ -22,9 +22,6 @@ struct StdioFds {
 
 struct CreateRequest {
   std::string id;
-  // As the spec has it, but: paths of mounts' sources, of root and of namespaces are this kernel's, and only
-  // the hooks that run here are in it.
-  spec::Config config;
   std::string rootfs;     // absolute
   std::string bundle;     // for the state that startContainer hooks get
   std::string cgroup;     // absolute path of the cgroup v2 folder to be born in; empty: stay
@@ -42,9 +39,6 @@ struct CreateRequest {
 };
 
 struct ExecRequest {
-  spec::Process process;
-  // The container's config: namespaces it has, seccomp, personality.
-  spec::Config config;
   pid_t target = -1;   // the container's init: its namespaces are joined
   std::string cgroup;  // as above
   std::string host_cgroup;
@@ -61,8 +55,13 @@ class InitProcess {
   // everything but startContainer hooks and exec. Throws what went wrong there, with husk-init's own words
   // and errno; then nothing of it is left. The final process is a child of the calling process (the helper
   // stages are reaped here).
-  static InitProcess create(InitProgram& program, const CreateRequest& request, const StdioFds& stdio);
-  static InitProcess exec(InitProgram& program, const ExecRequest& request, const StdioFds& stdio);
+  // config is as the spec has it, but: paths of mounts' sources, of root and of namespaces are this kernel's,
+  // and only the hooks that run here are in it.
+  static InitProcess create(InitProgram& program, const CreateRequest& request, const spec::Config& config,
+                            const StdioFds& stdio);
+  // Of the container's config it needs the namespaces it has, seccomp and personality.
+  static InitProcess exec(InitProgram& program, const ExecRequest& request, const spec::Process& process,
+                          const spec::Config& container, const StdioFds& stdio);
 
   pid_t pid() const { return child_.pid; }
   int pidfd() const { return child_.pidfd.get(); }
@@ -80,6 +79,12 @@ class InitProcess {
   void start();
 
  private:
+  InitProcess(Child child, UniqueFd control, UniqueFd console, std::vector<std::string> warnings)
+      : child_(std::move(child)),
+        control_(std::move(control)),
+        console_(std::move(console)),
+        warnings_(std::move(warnings)) {}
+
   Child child_;
   UniqueFd control_;
   UniqueFd console_;
@@ -91,7 +96,7 @@ class InitProcess {
 void open_gate(int connection);
 
 // What cmd/husk-init's main calls (and the agent's, where both are one program): fd 3 is the control socket
-// (SOCK_SEQPACKET), the first message on it the request as JSON. Returns the exit code of a helper stage; the
+// (SOCK_SEQPACKET), the first message on it the request. Returns the exit code of a helper stage; the
 // final stage never returns.
 int init_main(int argc, char** argv);
 

@@ -5,7 +5,6 @@
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
-#include "libcontainer/base/message.h"
 #include "libcontainer/base/root.h"
 #include "libcontainer/init/control.h"
 #include "libcontainer/init/program_copy.h"
@@ -46,8 +45,8 @@ void InitProgram::prepare(size_t count) {
       if (spares_.size() >= count) return;
     }
     Waiting made = spawn_waiting({}, false);
-    Message waiting;
-    if (!receive_message(made.control.get(), waiting, deadline::kInitReady))
+    Word waiting;
+    if (!receive_word(made.control.get(), waiting, deadline::kInitReady))
       throw Error(ErrorKind::kInternal, "husk-init ended before it had work");
     std::lock_guard lock(mutex_);
     spares_.push_back(std::move(made));

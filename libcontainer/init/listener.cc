@@ -1,5 +1,6 @@
 #include "libcontainer/init/listener.h"
 
+#include "libcontainer/base/message.h"
 #include "libcontainer/linux/seccomp.h"
 #include "spec/codec.h"
 

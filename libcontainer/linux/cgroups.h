@@ -105,8 +105,9 @@ class Cgroup {
 
 // The devices any container may use (runtime-spec, config-linux.md, "Default Devices", and what runc allows
 // beside them): mknod of everything, null, zero, full, random, urandom, tty, console, ptmx, pts/*, net/tun.
-std::vector<spec::DeviceCgroup> default_device_rules();
+const std::vector<spec::DeviceCgroup>& default_device_rules();
 // With the default rules behind the config's, where there are any: the last rule that matches counts.
+std::vector<spec::DeviceCgroup> with_default_rules(std::vector<spec::DeviceCgroup> rules);
 spec::Resources with_default_devices(spec::Resources resources);
 // Whether rules with the default ones behind them allow what those do, and nothing else.
 bool allows_only_defaults(const std::vector<spec::DeviceCgroup>& rules);

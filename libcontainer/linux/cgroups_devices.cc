@@ -347,10 +347,8 @@ void Cgroup::apply_devices(const std::vector<spec::DeviceCgroup>& rules) {
 }
 
 std::vector<std::string> Cgroup::apply_container_devices(std::vector<spec::DeviceCgroup> rules) {
-  spec::Resources all;
-  all.devices = std::move(rules);
   try {
-    apply_devices(with_default_devices(std::move(all)).devices);
+    apply_devices(with_default_rules(std::move(rules)));
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::kUnsupported && e.errnum() != ENOSYS && e.errnum() != EOPNOTSUPP) throw;
     return {std::string("device rules are not enforced: ") + e.what()};
@@ -370,25 +368,33 @@ bool allows_only_defaults(const std::vector<spec::DeviceCgroup>& rules) {
   });
 }
 
+std::vector<spec::DeviceCgroup> with_default_rules(std::vector<spec::DeviceCgroup> rules) {
+  const std::vector<spec::DeviceCgroup>& more = default_device_rules();
+  if (!rules.empty()) rules.insert(rules.end(), more.begin(), more.end());
+  return rules;
+}
+
 spec::Resources with_default_devices(spec::Resources resources) {
-  if (resources.devices.empty()) return resources;
-  for (spec::DeviceCgroup& rule : default_device_rules()) resources.devices.push_back(std::move(rule));
+  resources.devices = with_default_rules(std::move(resources.devices));
   return resources;
 }
 
-std::vector<spec::DeviceCgroup> default_device_rules() {
-  std::vector<spec::DeviceCgroup> rules;
-  auto allow = [&](const char* type, std::optional<int64_t> major, std::optional<int64_t> minor,
-                   const char* access) {
-    rules.push_back({true, type, major, minor, access});
-  };
-  allow("c", {}, {}, "m");
-  allow("b", {}, {}, "m");
-  for (int minor : {3, 5, 7, 8, 9}) allow("c", 1, minor, "rwm");  // null, zero, full, random, urandom
-  for (int minor : {0, 1, 2}) allow("c", 5, minor, "rwm");        // tty, console, ptmx
-  allow("c", 136, {}, "rwm");                                     // pts/*
-  allow("c", 10, 200, "rwm");                                     // net/tun
-  return rules;
+const std::vector<spec::DeviceCgroup>& default_device_rules() {
+  static const std::vector<spec::DeviceCgroup> kRules = [] {
+    std::vector<spec::DeviceCgroup> rules;
+    auto allow = [&](const char* type, std::optional<int64_t> major, std::optional<int64_t> minor,
+                     const char* access) {
+      rules.push_back({true, type, major, minor, access});
+    };
+    allow("c", {}, {}, "m");
+    allow("b", {}, {}, "m");
+    for (int minor : {3, 5, 7, 8, 9}) allow("c", 1, minor, "rwm");  // null, zero, full, random, urandom
+    for (int minor : {0, 1, 2}) allow("c", 5, minor, "rwm");        // tty, console, ptmx
+    allow("c", 136, {}, "rwm");                                     // pts/*
+    allow("c", 10, 200, "rwm");                                     // net/tun
+    return rules;
+  }();
+  return kRules;
 }
 
 }  // namespace husk

@@ -5,7 +5,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <sstream>
 
 #include "libcontainer/base/error.h"
@@ -85,35 +87,30 @@ std::vector<spec::Device> default_devices() {
   };
   static constexpr Row kRows[] = {{"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
                                   {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0}};
-  std::vector<spec::Device> out;
-  for (const Row& r : kRows) {
-    spec::Device device;
-    device.path = r.path;
-    device.type = "c";
-    device.major = r.major;
-    device.minor = r.minor;
-    out.push_back(device);
+  std::vector<spec::Device> out(std::size(kRows));
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i].path = kRows[i].path;
+    out[i].type = "c";
+    out[i].major = kRows[i].major;
+    out[i].minor = kRows[i].minor;
   }
   return out;
 }
 
 void make_devices(const Root& root, const std::vector<spec::Device>& devices, bool bind) {
-  std::vector<spec::Device> all = devices;
-  for (const spec::Device& device : default_devices()) {
-    bool named = false;
-    for (const spec::Device& other : devices) named = named || other.path == device.path;
-    if (!named) all.push_back(device);
-  }
-  for (const spec::Device& device : all) {
+  const auto make = [&](const spec::Device& device) {
     // The terminal's own nodes are made by devpts and by the console.
-    if (device.path == "/dev/ptmx" || device.path == "/dev/console") continue;
+    if (device.path == "/dev/ptmx" || device.path == "/dev/console") return;
     with_context("making device " + printable(device.path), [&] {
       if (bind)
         bind_device(root, device);
       else
         make_device(root, device);
     });
-  }
+  };
+  for (const spec::Device& device : devices) make(device);
+  for (const spec::Device& device : default_devices())
+    if (std::ranges::find(devices, device.path, &spec::Device::path) == devices.end()) make(device);
 }
 
 }  // namespace husk

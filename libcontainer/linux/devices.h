@@ -11,7 +11,7 @@ namespace husk {
 
 // null zero full random urandom tty (runtime-spec, "Default Devices").
 std::vector<spec::Device> default_devices();
-// Makes the default devices that the list does not name, then the list's. A node that exists is left alone.
+// Makes the list's devices, then the default ones that it does not name. A node that exists is left alone.
 // bind: the outside's nodes are bind-mounted, because mknod(2) is forbidden in a user namespace.
 void make_devices(const Root& root, const std::vector<spec::Device>& devices, bool bind);
 

@@ -2,7 +2,7 @@
 // the guest. Everything here acts on the calling thread's network namespace.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,9 +51,9 @@ struct Interface {
   bool operator==(const Interface&) const = default;
 };
 
-nlohmann::json interface_to_json(const Interface& interface);
+std::string interface_to_bytes(const Interface& interface);
 // Throws kInvalid for anything malformed (the bytes may come from another party).
-Interface interface_from_json(const nlohmann::json& json);
+Interface interface_from_bytes(std::string_view bytes);
 
 // husk0, husk1, …: a tap of husk's own.
 bool is_own_tap(std::string_view name);

@@ -30,14 +30,15 @@ class Session {
   explicit Session(const std::string& script, Streams streams = Streams::kPipes) {
     static auto* reaper = new Reaper;
     ExecRequest request;
-    request.process.args = {"/bin/sh", "-c", script};
-    request.process.env = {"PATH=/usr/bin:/bin"};
-    request.process.cwd = "/";
-    request.process.terminal = streams == Streams::kTerminal;
+    spec::Process process;
+    process.args = {"/bin/sh", "-c", script};
+    process.env = {"PATH=/usr/bin:/bin"};
+    process.cwd = "/";
+    process.terminal = streams == Streams::kTerminal;
     request.target = getpid();
     request.no_new_keyring = true;
     process_ = Process::create(*reaper, "p", streams, [&](const StdioFds& stdio) {
-      return InitProcess::exec(husk_init(), request, stdio);
+      return InitProcess::exec(husk_init(), request, process, {}, stdio);
     });
     session_ = std::make_unique<StdioSession>(process_, kSmall);
     loop_ = std::thread([this] {

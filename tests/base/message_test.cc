@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/socket.h>
+
 #include <cerrno>
 
 namespace husk {
@@ -41,6 +43,31 @@ TEST(ErrorText, PrintableAndOneLine) {
   EXPECT_EQ(printable("a\nb\x1b\xc3\xa4"), "a\\x0ab\\x1b\\xc3\\xa4");
   EXPECT_EQ(printable("abcd", 3), "abc...");
   EXPECT_EQ(one_line("a\nb\x1b\x7f\xc3\xa4"), "a\\x0ab\\x1b\\x7f\xc3\xa4");
+}
+
+TEST(Message, PacketsKeepTheirSizesAndFds) {
+  auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
+  const std::string large(kMaxMessage, 'x');
+  send_packet(ours.get(), std::string("a\0b", 3), {ours.get(), theirs.get()});
+  send_packet(ours.get(), large);
+  Packet packet;
+  const auto receive = [&] { return receive_packet(theirs.get(), packet, std::chrono::seconds(5)); };
+  ASSERT_TRUE(receive());
+  EXPECT_EQ(packet.bytes, std::string("a\0b", 3));
+  EXPECT_EQ(packet.fds.size(), 2u);
+  ASSERT_TRUE(receive());
+  EXPECT_EQ(packet.bytes, large);
+  EXPECT_TRUE(packet.fds.empty());
+  EXPECT_THROW(send_packet(ours.get(), large + "x"), Error);
+  ours.reset();
+  EXPECT_FALSE(receive());
+}
+
+TEST(Message, APacketThatIsTooLargeIsRefused) {
+  auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
+  send_with_fds(ours.get(), std::string(kMaxMessage + 100, 'x'), {}, "send");
+  Packet packet;
+  EXPECT_THROW(receive_packet(theirs.get(), packet, std::chrono::seconds(5)), Error);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "libcontainer/linux/systemd_property.h"
 #include "libcontainer/linux/text.h"
 #include "libcontainer/linux/user.h"
+#include "spec/binary.h"
 #include "spec/codec.h"
 #include "spec/options.h"
 #include "tests/fuzz/targets.h"
@@ -29,6 +30,8 @@ bool is_one_line(std::string_view text) {
 void round_trip(const spec::Config& config) {
   const nlohmann::json encoded = spec::encode_config(config);
   require(spec::encode_config(spec::decode_config(encoded.dump())) == encoded, "a round trip loses nothing");
+  const auto copy = spec::from_binary<spec::Config>(spec::to_binary(config));
+  require(spec::encode_config(copy) == encoded, "a round trip through bytes loses nothing");
 }
 
 // What husk and the guest compute of a config that was found valid.

@@ -17,6 +17,7 @@ void user(std::string_view input);  // the first line is that of exec --user, th
 void husk_toml(std::string_view input);
 void message(std::string_view input);  // on the control socket: the first byte is the number of fds
 void qmp(std::string_view input);      // what QEMU says
+void binary(std::string_view input);   // a config as bytes (spec/binary.h)
 void agent(std::string_view input);    // the first byte chooses the RPC, the rest is its protobuf message
 
 struct Target {
@@ -28,7 +29,7 @@ inline constexpr Target kTargets[] = {
     {"config", config},   {"mount_options", mount_options},
     {"user", user},       {"husk_toml", husk_toml},
     {"message", message}, {"qmp", qmp},
-    {"agent", agent},
+    {"agent", agent},     {"binary", binary},
 };
 
 // What the code under test promises.

@@ -16,7 +16,7 @@
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/message.h"
 #include "libcontainer/linux/netlink.h"
-#include "spec/codec.h"
+#include "spec/binary.h"
 #include "tests/fuzz/targets.h"
 #include "vm/qemu/qmp.h"
 #include "vm/sandbox/control.h"
@@ -113,7 +113,7 @@ void create_container(std::string_view bytes) {
   if (!parse(bytes, request)) return;
   allowed_to_fail([&] {
     checked_id(request.container_id());
-    spec::Config config = spec::decode_config(request.config_json());
+    auto config = spec::from_binary<spec::Config>(request.config());
     localize(config);
     guest::guest_cgroup_path(config, request.container_id());
   });
@@ -124,18 +124,15 @@ void exec(std::string_view bytes) {
   if (!parse(bytes, request)) return;
   allowed_to_fail([&] {
     checked_id(request.process_id());
-    spec::decode_process(request.process_json());
+    spec::from_binary<spec::Process>(request.process());
   });
 }
 
-void interfaces(std::string_view json) {
-  const Json list = parse_untrusted(json);
-  if (!list.is_array()) return;
-  for (const Json& item : list)
-    allowed_to_fail([&] {
-      const Json once = interface_to_json(interface_from_json(item));
-      require(interface_to_json(interface_from_json(once)) == once, "an interface survives its round trip");
-    });
+void interface(std::string_view bytes) {
+  allowed_to_fail([&] {
+    const Interface once = interface_from_bytes(bytes);
+    require(interface_from_bytes(interface_to_bytes(once)) == once, "an interface survives its round trip");
+  });
 }
 
 // What the guest says of a failed call.
@@ -183,13 +180,19 @@ void qmp(std::string_view input) {
   }
 }
 
+void binary(std::string_view input) {
+  spec::Config config;
+  if (!allowed_to_fail([&] { config = spec::from_binary<spec::Config>(input); })) return;
+  require(spec::to_binary(config) == input, "a config has one encoding");
+}
+
 void agent(std::string_view input) {
   using Service = AgentService;
   switch (take_byte(input) % 10) {
     case 0:
       return create_container(input);
     case 1:
-      return interfaces(input);
+      return interface(input);
     case 2:
       return failed_call(input);
     case 3:

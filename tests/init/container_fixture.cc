@@ -37,8 +37,8 @@ void ContainerTest::SetUp() {
   std::ofstream(path_join(rootfs_, "bin/busybox")) << std::ifstream("/bin/busybox").rdbuf();
   chmod(path_join(rootfs_, "bin/busybox").c_str(), 0755);
   for (const char* applet :
-       {"sh",    "true",  "cat", "id",       "ls", "sleep", "hostname", "grep", "stat", "tty", "touch",
-        "mount", "mkdir", "ip",  "readlink", "wc", "uname", "chmod",    "stty", "test", "head"})
+       {"sh",  "true",  "cat",   "id", "ls",       "sleep", "hostname", "grep",  "stat", "tty",  "touch",
+        "env", "mount", "mkdir", "ip", "readlink", "wc",    "uname",    "chmod", "stty", "test", "head"})
     (void)!symlink("busybox", path_join(rootfs_, std::string("bin/") + applet).c_str());
   write_file(path_join(rootfs_, "etc/passwd"),
              "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n", true, 0644);
@@ -51,8 +51,8 @@ void ContainerTest::TearDown() {
   remove_tree(dir_);
 }
 
-CreateRequest ContainerTest::request(std::vector<std::string> args) const {
-  CreateRequest r;
+Request ContainerTest::request(std::vector<std::string> args) const {
+  Request r;
   r.id = "test";
   r.rootfs = rootfs_;
   r.bundle = dir_;
@@ -96,33 +96,36 @@ Result ContainerTest::finish(InitProcess& process, UniqueFd out, UniqueFd err) {
   return result;
 }
 
-Result ContainerTest::run(const CreateRequest& r) {
+InitProcess ContainerTest::create(const Request& r, const StdioFds& stdio) {
+  return InitProcess::create(husk_init(), r, r.config, stdio);
+}
+
+Result ContainerTest::run(const Request& r) {
   auto [out, out_write] = make_pipe();
   auto [err, err_write] = make_pipe();
-  InitProcess process = InitProcess::create(husk_init(), r, {-1, out_write.get(), err_write.get()});
+  InitProcess process = create(r, {-1, out_write.get(), err_write.get()});
   process.start();
   out_write.reset();
   err_write.reset();
   return finish(process, std::move(out), std::move(err));
 }
 
-Result ContainerTest::exec(pid_t target, const CreateRequest& container, spec::Process p) {
+Result ContainerTest::exec(pid_t target, const Request& container, const spec::Process& p) {
   auto [out, out_write] = make_pipe();
   auto [err, err_write] = make_pipe();
   ExecRequest r;
-  r.process = std::move(p);
-  r.config = container.config;
   r.target = target;
-  InitProcess process = InitProcess::exec(husk_init(), r, {-1, out_write.get(), err_write.get()});
+  InitProcess process =
+      InitProcess::exec(husk_init(), r, p, container.config, {-1, out_write.get(), err_write.get()});
   process.start();
   out_write.reset();
   err_write.reset();
   return finish(process, std::move(out), std::move(err));
 }
 
-std::string ContainerTest::failure(const CreateRequest& r) {
+std::string ContainerTest::failure(const Request& r) {
   try {
-    InitProcess process = InitProcess::create(husk_init(), r, {});
+    InitProcess process = create(r);
     Child child{process.pid(), dup_fd(process.pidfd())};
     try {
       process.start();

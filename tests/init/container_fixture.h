@@ -19,20 +19,25 @@ struct Result {
   std::string out, err;
 };
 
+struct Request : CreateRequest {
+  spec::Config config;
+};
+
 class ContainerTest : public testing::Test {
  protected:
   void SetUp() override;
   void TearDown() override;
 
   // Docker-like: all namespaces but user, /proc /dev /dev/pts /dev/shm /sys, default capabilities.
-  CreateRequest request(std::vector<std::string> args) const;
+  Request request(std::vector<std::string> args) const;
   // The shell's way of it.
-  CreateRequest script(const std::string& text) const { return request({"sh", "-c", text}); }
-  Result run(const CreateRequest& request);
-  std::string output(const CreateRequest& request) { return run(request).out; }
-  Result exec(pid_t target, const CreateRequest& container, spec::Process process);
+  Request script(const std::string& text) const { return request({"sh", "-c", text}); }
+  InitProcess create(const Request& request, const StdioFds& stdio = {});
+  Result run(const Request& request);
+  std::string output(const Request& request) { return run(request).out; }
+  Result exec(pid_t target, const Request& container, const spec::Process& process);
   // The message of the Error that create() or start() throws; "" if none.
-  std::string failure(const CreateRequest& request);
+  std::string failure(const Request& request);
   Result finish(InitProcess& process, UniqueFd out, UniqueFd err);
 
   std::string dir_, rootfs_;

@@ -52,9 +52,19 @@ TEST_F(InitProcessTest, WritesToPipes) {
   EXPECT_EQ(r.err, "err\n");
 }
 
+// In a message, in a memfd, and around the border between them.
+TEST_F(InitProcessTest, TakesARequestOfAnySize) {
+  for (size_t count : {0u, 240u, 260u, 4000u}) {
+    Request r = script("env | grep -c ^X");
+    for (size_t i = 0; i < count; ++i)
+      r.config.process->env.push_back("X" + std::to_string(i) + "=" + std::string(120, 'x'));
+    EXPECT_EQ(output(r), std::to_string(count) + "\n");
+  }
+}
+
 TEST_F(InitProcessTest, StartsOnlyAtStart) {
-  CreateRequest r = script("echo started > /tmp/mark");
-  InitProcess p = InitProcess::create(husk_init(), r, {});
+  Request r = script("echo started > /tmp/mark");
+  InitProcess p = create(r);
   EXPECT_FALSE(path_exists(rootfs_ + "/tmp/mark"));
   p.start();
   EXPECT_THROW(p.start(), Error);
@@ -82,7 +92,7 @@ TEST_F(InitProcessTest, PreservesFds) {
   auto [read_end, write_end] = make_pipe();
   write_all(write_end.get(), "kept", "write");
   write_end.reset();
-  CreateRequest r = script("cat <&4; ls /proc/self/fd | wc -l");
+  Request r = script("cat <&4; ls /proc/self/fd | wc -l");
   UniqueFd other = open_file("/dev/null", O_RDONLY);
   r.preserve_fds = {other.get(), read_end.get()};
   EXPECT_EQ(output(r), "kept6\n");
@@ -98,7 +108,7 @@ TEST_F(InitProcessTest, HasExactlyItsCapabilities) {
 }
 
 TEST_F(InitProcessTest, KeepsAmbientCapabilitiesOverSetuid) {
-  CreateRequest r = script("grep Cap /proc/self/status");
+  Request r = script("grep Cap /proc/self/status");
   r.config.process->user.uid = 1000;
   spec::Capabilities& caps = *r.config.process->capabilities;
   caps.inheritable = caps.ambient = {"CAP_NET_BIND_SERVICE"};
@@ -110,7 +120,7 @@ TEST_F(InitProcessTest, KeepsAmbientCapabilitiesOverSetuid) {
 }
 
 TEST_F(InitProcessTest, SetsUserGroupsUmaskAndHome) {
-  CreateRequest r = script("id -u; id -g; id -G; umask; echo $HOME");
+  Request r = script("id -u; id -g; id -G; umask; echo $HOME");
   EXPECT_EQ(output(r), "0\n0\n0\n0022\n/root\n");
   spec::User& user = r.config.process->user;
   user.uid = user.gid = 1000;
@@ -124,20 +134,20 @@ TEST_F(InitProcessTest, SetsUserGroupsUmaskAndHome) {
 }
 
 TEST_F(InitProcessTest, OfWhatIsSetTwiceTheLastOneCounts) {
-  CreateRequest r = request({"/bin/busybox", "env"});
+  Request r = request({"/bin/busybox", "env"});
   r.config.process->env = {"A=1", "PATH=/bin", "A=2", "HOME=/h", "AA=3"};
   EXPECT_EQ(output(r), "PATH=/bin\nA=2\nHOME=/h\nAA=3\n");
 }
 
 TEST_F(InitProcessTest, UserMayReopenItsStdout) {
-  CreateRequest r = script("echo again > /dev/stdout");
+  Request r = script("echo again > /dev/stdout");
   r.config.process->user.uid = 1000;
   EXPECT_EQ(output(r), "again\n");
 }
 
 TEST_F(InitProcessTest, AppliesNoNewPrivilegesAndSeccomp) {
   for (bool nnp : {false, true}) {
-    CreateRequest r = script("grep -E 'NoNewPrivs|Seccomp:' /proc/self/status; mkdir /tmp/x; chmod 1 /tmp");
+    Request r = script("grep -E 'NoNewPrivs|Seccomp:' /proc/self/status; mkdir /tmp/x; chmod 1 /tmp");
     r.config.process->no_new_privileges = nnp;
     spec::Seccomp& s = r.config.linux_->seccomp.emplace();
     s.default_action = "SCMP_ACT_ALLOW";
@@ -155,7 +165,7 @@ TEST_F(InitProcessTest, AppliesNoNewPrivilegesAndSeccomp) {
 // Profiles that are older than these calls, or that mean to forbid them, are no obstacle to a start.
 TEST_F(InitProcessTest, NeedsNoNewCallsUnderTheFilter) {
   for (bool nnp : {false, true}) {
-    CreateRequest r = request({"/bin/true"});
+    Request r = request({"/bin/true"});
     r.config.process->no_new_privileges = nnp;
     spec::Seccomp& s = r.config.linux_->seccomp.emplace();
     s.default_action = "SCMP_ACT_ALLOW";
@@ -170,7 +180,7 @@ TEST_F(InitProcessTest, NeedsNoNewCallsUnderTheFilter) {
 
 TEST_F(InitProcessTest, StartContainerHooksRunUnderTheFilter) {
   for (bool nnp : {false, true}) {
-    CreateRequest r = request({"true"});
+    Request r = request({"true"});
     r.config.process->no_new_privileges = nnp;
     spec::Seccomp& s = r.config.linux_->seccomp.emplace();
     s.default_action = "SCMP_ACT_ALLOW";
@@ -183,7 +193,7 @@ TEST_F(InitProcessTest, StartContainerHooksRunUnderTheFilter) {
 }
 
 TEST_F(InitProcessTest, RefusesSeccompNotify) {
-  CreateRequest r = request({"true"});
+  Request r = request({"true"});
   spec::Seccomp& s = r.config.linux_->seccomp.emplace();
   s.default_action = "SCMP_ACT_ALLOW";
   s.syscalls.push_back({{"mkdir"}, "SCMP_ACT_NOTIFY", {}, {}});
@@ -191,8 +201,7 @@ TEST_F(InitProcessTest, RefusesSeccompNotify) {
 }
 
 TEST_F(InitProcessTest, SetsLimitsAndSysctls) {
-  CreateRequest r =
-      script("ulimit -n; ulimit -c; cat /proc/sys/net/ipv4/ip_forward /proc/self/oom_score_adj");
+  Request r = script("ulimit -n; ulimit -c; cat /proc/sys/net/ipv4/ip_forward /proc/self/oom_score_adj");
   r.config.process->rlimits = {{"RLIMIT_NOFILE", 512, 256}, {"RLIMIT_CORE", 0, 0}};
   r.config.process->oom_score_adj = 321;
   r.config.linux_->sysctl = {{"net.ipv4.ip_forward", "1"}};
@@ -200,7 +209,7 @@ TEST_F(InitProcessTest, SetsLimitsAndSysctls) {
 }
 
 TEST_F(InitProcessTest, SetsSchedulerAndPersonality) {
-  CreateRequest r = script("uname -m; grep policy /proc/self/sched");
+  Request r = script("uname -m; grep policy /proc/self/sched");
   r.config.process->scheduler.emplace().policy = "SCHED_BATCH";
   r.config.linux_->personality.emplace().domain = "LINUX32";
   std::string text = output(r);
@@ -220,14 +229,14 @@ TEST_F(InitProcessTest, MaskedSymlinkDoesNotLeadOut) {
   make_dirs(dir_ + "/outside");
   write_file(dir_ + "/outside/file", "seen", true);
   ASSERT_EQ(symlink((dir_ + "/outside/file").c_str(), (rootfs_ + "/link").c_str()), 0);
-  CreateRequest r = script("true");
+  Request r = script("true");
   r.config.linux_->masked_paths.push_back("/link");
   EXPECT_EQ(run(r).exit.code, 0);
   EXPECT_EQ(read_file(dir_ + "/outside/file"), "seen");
 }
 
 TEST_F(InitProcessTest, ReadonlyRootfs) {
-  CreateRequest r = script("touch /x; touch /tmp/y && echo tmp ok; touch /dev/z && echo dev ok");
+  Request r = script("touch /x; touch /tmp/y && echo tmp ok; touch /dev/z && echo dev ok");
   r.config.root->readonly = true;
   r.config.mounts.push_back({"/tmp", "tmpfs", "tmpfs", {"nosuid", "size=1m"}, {}, {}});
   Result result = run(r);
@@ -236,7 +245,7 @@ TEST_F(InitProcessTest, ReadonlyRootfs) {
 }
 
 TEST_F(InitProcessTest, MakesDevices) {
-  CreateRequest r = script(
+  Request r = script(
       "stat -c '%n %t:%T %a' /dev/null /dev/tty /dev/fuse; readlink /dev/fd; readlink /dev/ptmx; echo x > "
       "/dev/null");
   spec::Device fuse;
@@ -250,7 +259,7 @@ TEST_F(InitProcessTest, MakesDevices) {
 }
 
 TEST_F(InitProcessTest, ADeviceIsNotAnotherFile) {
-  CreateRequest r = script("true");
+  Request r = script("true");
   spec::Device device;
   device.path = "/bin/busybox";
   device.type = "c";
@@ -268,7 +277,7 @@ TEST_F(InitProcessTest, ADeviceIsNotAnotherFile) {
 TEST_F(InitProcessTest, BindsFoldersAndFiles) {
   make_dirs(dir_ + "/data");
   write_file(dir_ + "/data/file", "content", true, 0644);
-  CreateRequest r = script(
+  Request r = script(
       "cat /data/file /etc/hosts; touch /data/new; touch /ro/new; grep -c ' /ro [a-z0-9]* ro,nosuid' "
       "/proc/mounts");
   r.config.mounts.push_back({"/data", "bind", dir_ + "/data", {"rbind", "rprivate"}, {}, {}});
@@ -283,7 +292,7 @@ TEST_F(InitProcessTest, BindsFoldersAndFiles) {
 TEST_F(InitProcessTest, MountDestinationDoesNotLeadOut) {
   make_dirs(dir_ + "/data");
   ASSERT_EQ(symlink("../../../../../../tmp/husk-escape", (rootfs_ + "/out").c_str()), 0);
-  CreateRequest r = script("test -d /tmp/husk-escape/sub && echo inside");
+  Request r = script("test -d /tmp/husk-escape/sub && echo inside");
   r.config.mounts.push_back({"/out/sub", "bind", dir_ + "/data", {"bind"}, {}, {}});
   make_dirs(rootfs_ + "/tmp/husk-escape");
   EXPECT_EQ(output(r), "inside\n");
@@ -292,7 +301,7 @@ TEST_F(InitProcessTest, MountDestinationDoesNotLeadOut) {
 
 TEST_F(InitProcessTest, RefusesMountsOverProc) {
   make_dirs(dir_ + "/data");
-  CreateRequest r = request({"true"});
+  Request r = request({"true"});
   r.config.mounts.push_back({"/proc/self", "bind", dir_ + "/data", {"bind"}, {}, {}});
   EXPECT_TRUE(contains(failure(r), "\"/proc/self\" cannot be mounted because it is inside /proc"))
       << failure(r);
@@ -310,7 +319,7 @@ TEST_F(InitProcessTest, TmpfsKeepsModeAndCopiesUp) {
   make_dirs(rootfs_ + "/var/a", 0750);
   write_file(rootfs_ + "/var/a/file", "copied", true);
   ASSERT_EQ(symlink("file", (rootfs_ + "/var/a/link").c_str()), 0);
-  CreateRequest r = script("cat /var/a/link; stat -c %a /var /var/a; touch /var/a/new");
+  Request r = script("cat /var/a/link; stat -c %a /var /var/a; touch /var/a/new");
   chmod((rootfs_ + "/var").c_str(), 0711);
   r.config.mounts.push_back({"/var", "tmpfs", "tmpfs", {"tmpcopyup"}, {}, {}});
   EXPECT_EQ(output(r), "copied711\n750\n");
@@ -318,7 +327,7 @@ TEST_F(InitProcessTest, TmpfsKeepsModeAndCopiesUp) {
 }
 
 TEST_F(InitProcessTest, MakesTheWorkingFolder) {
-  CreateRequest r = script("pwd");
+  Request r = script("pwd");
   r.config.process->cwd = "/srv/here";
   EXPECT_EQ(output(r), "/srv/here\n");
   r.config.process->cwd = "/bin/busybox";
@@ -326,7 +335,7 @@ TEST_F(InitProcessTest, MakesTheWorkingFolder) {
 }
 
 TEST_F(InitProcessTest, FolderOfALeakedFdIsRefused) {
-  CreateRequest r = request({"true"});
+  Request r = request({"true"});
   r.config.process->cwd = "/proc/self/fd/3";  // CVE-2024-21626
   UniqueFd outside = open_file("/tmp", O_RDONLY | O_DIRECTORY);
   r.preserve_fds = {outside.get()};
@@ -334,9 +343,9 @@ TEST_F(InitProcessTest, FolderOfALeakedFdIsRefused) {
 }
 
 TEST_F(InitProcessTest, UnknownProgramFailsAtCreateInRuncsWords) {
-  auto create_failure = [&](const CreateRequest& r) -> std::string {
+  auto create_failure = [&](const Request& r) -> std::string {
     try {
-      InitProcess p = InitProcess::create(husk_init(), r, {});
+      InitProcess p = create(r);
       Child child = p.take_child();
       kill_and_reap(child);
     } catch (const Error& e) {
@@ -361,14 +370,14 @@ TEST_F(InitProcessTest, ExecFormatErrorFailsAtStart) {
 TEST_F(InitProcessTest, AnAbandonedGateLeavesNothing) {
   Child child;
   {
-    InitProcess p = InitProcess::create(husk_init(), request({"sleep", "100"}), {});
+    InitProcess p = create(request({"sleep", "100"}));
     child = p.take_child();
   }
   EXPECT_EQ(wait_child(child, std::chrono::seconds(5)).code, 1);
 }
 
 TEST_F(InitProcessTest, ACreatedContainerCanBeTerminated) {
-  InitProcess p = InitProcess::create(husk_init(), request({"true"}), {});
+  InitProcess p = create(request({"true"}));
   kill(p.pid(), SIGTERM);
   EXPECT_EQ(wait_child(p.take_child(), std::chrono::seconds(5)).shell_code(), 128 + SIGTERM);
 }
@@ -385,11 +394,11 @@ std::string read_until(int fd, const std::string& wanted) {
 }
 
 TEST_F(InitProcessTest, HasATerminal) {
-  CreateRequest r = script(
+  Request r = script(
       "tty; stty size; test -t 1 && echo terminal; echo hello > /dev/console; echo x > /dev/tty; echo done");
   r.config.process->terminal = true;
   r.config.process->console_size = {40, 100};
-  InitProcess p = InitProcess::create(husk_init(), r, {});
+  InitProcess p = create(r);
   UniqueFd console = p.take_console();
   ASSERT_TRUE(console);
   p.start();
@@ -398,7 +407,7 @@ TEST_F(InitProcessTest, HasATerminal) {
 }
 
 TEST_F(InitProcessTest, StartContainerHooksGetTheState) {
-  CreateRequest r = request({"cat", "/tmp/state"});
+  Request r = request({"cat", "/tmp/state"});
   spec::Hook hook;
   hook.path = "/bin/sh";
   hook.args = {"sh", "-c", "cat > /tmp/state; echo $X >> /tmp/state"};
@@ -416,7 +425,7 @@ TEST_F(InitProcessTest, StartContainerHooksGetTheState) {
 }
 
 TEST_F(InitProcessTest, CreateContainerHooksStandInTheRoot) {
-  CreateRequest r = request({"cat", "/tmp/where"});
+  Request r = request({"cat", "/tmp/where"});
   spec::Hook& hook = r.config.hooks.create_container.emplace_back();
   hook.path = "/bin/sh";
   hook.args = {"sh", "-c", "pwd > tmp/where"};
@@ -424,7 +433,7 @@ TEST_F(InitProcessTest, CreateContainerHooksStandInTheRoot) {
 }
 
 TEST_F(InitProcessTest, UserNamespace) {
-  CreateRequest r = script(
+  Request r = script(
       "id -u; cat /proc/self/uid_map; stat -c %u /etc/passwd; echo x > /dev/null && echo null; grep CapEff "
       "/proc/self/status");
   r.config.linux_->namespaces.push_back({NamespaceType::kUser, ""});
@@ -435,7 +444,7 @@ TEST_F(InitProcessTest, UserNamespace) {
 }
 
 TEST_F(InitProcessTest, JoinsANamespaceByPath) {
-  CreateRequest r = script("readlink /proc/self/ns/net");
+  Request r = script("readlink /proc/self/ns/net");
   for (spec::Namespace& ns : r.config.linux_->namespaces)
     if (ns.type == NamespaceType::kNetwork) ns.path = "/proc/self/ns/net";
   char own[64] = {};
@@ -444,7 +453,7 @@ TEST_F(InitProcessTest, JoinsANamespaceByPath) {
 }
 
 TEST_F(InitProcessTest, TimeNamespace) {
-  CreateRequest r = script("head -n 2 /proc/self/timens_offsets");
+  Request r = script("head -n 2 /proc/self/timens_offsets");
   r.config.linux_->namespaces.push_back({NamespaceType::kTime, ""});
   r.config.linux_->time_offsets["boottime"] = {1000, 0};
   EXPECT_TRUE(contains(output(r), "1000"));
@@ -454,7 +463,7 @@ TEST_F(InitProcessTest, IsBornInItsCgroup) {
   std::string folder = "/sys/fs/cgroup/unified/husk-init-test";
   if (!path_exists("/sys/fs/cgroup/unified") || (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST))
     GTEST_SKIP() << "no writable cgroup v2";
-  CreateRequest r = script("grep '^0::' /proc/self/cgroup; ls /sys/fs/cgroup | grep -c cgroup.procs");
+  Request r = script("grep '^0::' /proc/self/cgroup; ls /sys/fs/cgroup | grep -c cgroup.procs");
   r.cgroup = folder;
   r.config.mounts.push_back({"/sys/fs/cgroup", "cgroup2", "cgroup", {"ro", "nosuid"}, {}, {}});
   EXPECT_EQ(output(r), "0::/\n1\n");
@@ -466,13 +475,13 @@ TEST_F(InitProcessTest, IsBornInItsCgroup) {
 }
 
 TEST_F(InitProcessTest, WithoutPivotRoot) {
-  CreateRequest r = script("ls / | wc -l; hostname");
+  Request r = script("ls / | wc -l; hostname");
   r.no_pivot = true;
   EXPECT_EQ(output(r), "7\nbox\n");
 }
 
 TEST_F(InitProcessTest, WithoutAnyNamespaceListed) {
-  CreateRequest r = script("ls / | wc -l");
+  Request r = script("ls / | wc -l");
   r.config.linux_->namespaces.clear();
   std::erase_if(r.config.mounts, [](const auto& m) { return m.type == "mqueue"; });
   EXPECT_EQ(output(r), "7\n");
@@ -483,9 +492,9 @@ TEST_F(InitProcessTest, WithoutAnyNamespaceListed) {
 
 class ExecTest : public InitProcessTest {
  protected:
-  void start(const CreateRequest& r) {
+  void start(const Request& r) {
     container_ = r;
-    InitProcess p = InitProcess::create(husk_init(), r, {});
+    InitProcess p = create(r);
     p.start();
     child_ = p.take_child();
   }
@@ -499,7 +508,7 @@ class ExecTest : public InitProcessTest {
     return exec(child_.pid, container_, p);
   }
 
-  CreateRequest container_;
+  Request container_;
   Child child_;
 };
 
@@ -539,7 +548,7 @@ TEST_F(ExecTest, FailsInRuncsWords) {
 }
 
 TEST_F(ExecTest, HasTheContainersFilter) {
-  CreateRequest r = request({"sleep", "100"});
+  Request r = request({"sleep", "100"});
   spec::Seccomp& s = r.config.linux_->seccomp.emplace();
   s.default_action = "SCMP_ACT_ALLOW";
   s.syscalls.push_back({{"mkdir", "mkdirat"}, "SCMP_ACT_ERRNO", 28, {}});
@@ -550,13 +559,12 @@ TEST_F(ExecTest, HasTheContainersFilter) {
 TEST_F(ExecTest, HasATerminalOfTheContainer) {
   start(request({"sleep", "100"}));
   ExecRequest e;
-  e.process = *container_.config.process;
-  e.process.args = {"sh", "-c", "tty; stty size; echo done"};
-  e.process.terminal = true;
-  e.process.console_size = {24, 80};
-  e.config = container_.config;
+  spec::Process process = *container_.config.process;
+  process.args = {"sh", "-c", "tty; stty size; echo done"};
+  process.terminal = true;
+  process.console_size = {24, 80};
   e.target = child_.pid;
-  InitProcess p = InitProcess::exec(husk_init(), e, {});
+  InitProcess p = InitProcess::exec(husk_init(), e, process, container_.config, {});
   UniqueFd console = p.take_console();
   ASSERT_TRUE(console);
   p.start();
@@ -565,7 +573,7 @@ TEST_F(ExecTest, HasATerminalOfTheContainer) {
 }
 
 TEST_F(ExecTest, JoinsAUserNamespace) {
-  CreateRequest r = request({"sleep", "100"});
+  Request r = request({"sleep", "100"});
   r.config.linux_->namespaces.push_back({NamespaceType::kUser, ""});
   r.config.linux_->uid_mappings = r.config.linux_->gid_mappings = {{0, 100000, 65536}};
   start(r);
@@ -573,7 +581,7 @@ TEST_F(ExecTest, JoinsAUserNamespace) {
 }
 
 TEST_F(ExecTest, IntoWithoutPivotRoot) {
-  CreateRequest r = request({"sleep", "100"});
+  Request r = request({"sleep", "100"});
   r.no_pivot = true;
   start(r);
   EXPECT_EQ(sh("ls / | wc -l").out, "7\n");

@@ -58,8 +58,8 @@ class ListenerTest : public ContainerTest {
   ListenerTest() { cgroup_.create(); }
   ~ListenerTest() override { cgroup_.remove(kDeadline); }
 
-  CreateRequest notified(const std::string& text) {
-    CreateRequest r = script(text);
+  Request notified(const std::string& text) {
+    Request r = script(text);
     r.host_cgroup = cgroup_.path();
     spec::Seccomp& s = r.config.linux_->seccomp.emplace();
     s.default_action = "SCMP_ACT_ALLOW";
@@ -76,7 +76,7 @@ TEST_F(ListenerTest, AnAgentAnswersCalls) {
   for (bool nnp : {false, true}) {
     unlink((rootfs_ + "/agent").c_str());
     Agent agent(rootfs_);
-    CreateRequest r = notified("mkdir /tmp/x");
+    Request r = notified("mkdir /tmp/x");
     r.config.process->no_new_privileges = nnp;
     EXPECT_NE(run(r).err.find("No medium found"), std::string::npos);
     const Json state = agent.finish();

@@ -171,11 +171,11 @@ Interface example() {
 }
 
 // Comparable: what a scan shows is sorted by the kernel's tables.
-nlohmann::json sorted(Interface i) {
+Interface sorted(Interface i) {
   std::ranges::sort(i.addresses);
   std::ranges::sort(i.routes, {}, [](const Route& r) { return r.destination + (r.ipv6 ? "6" : "4"); });
   std::ranges::sort(i.neighbors, {}, &Neighbor::address);
-  return interface_to_json(i);
+  return interface_from_bytes(interface_to_bytes(i));  // without what does not travel
 }
 
 // The second one, with what the first one has since nobody knows whose it is: the routes that lead nowhere.
@@ -277,7 +277,7 @@ TEST(Netlink, TheHostEndIsOnLinkAndMayReachTheLoopback) {
     make_pair();
     Interface wanted = example();
     wanted.host_end = Neighbor{"169.254.104.2", "02:00:00:00:00:01"};
-    const Interface i = interface_from_json(interface_to_json(wanted));
+    const Interface i = interface_from_bytes(interface_to_bytes(wanted));
     EXPECT_EQ(i.host_end, wanted.host_end);
     for (int time = 0; time < 2; ++time) configure_interface(i);
     EXPECT_EQ(system("ip route get 169.254.104.2 | grep -q '^169.254.104.2 dev eth7'"), 0);
@@ -322,92 +322,66 @@ TEST(Netlink, SetLinkUp) {
   });
 }
 
-TEST(NetlinkJson, RoundTrip) {
+TEST(NetlinkBytes, RoundTrip) {
   Interface interface = example();
   interface.shares_mac = true;
-  const nlohmann::json json = interface_to_json(interface);
-  EXPECT_EQ(interface_to_json(interface_from_json(nlohmann::json::parse(json.dump()))), json);
+  interface.host_end = Neighbor{"169.254.104.2", "02:00:00:00:00:01"};
+  EXPECT_EQ(interface_from_bytes(interface_to_bytes(interface)), interface);
 }
 
-TEST(NetlinkJson, UnknownKeysAreNotRead) {
-  const auto json = nlohmann::json::parse(R"({"name": "eth0", "mac": "02:00:00:00:00:0A", "queues": 4})");
-  EXPECT_EQ(interface_from_json(json).mac, "02:00:00:00:00:0a");
+TEST(NetlinkBytes, AMacHasOneSpelling) {
+  Interface interface = example();
+  interface.mac = "02:00:00:00:00:0A";
+  EXPECT_EQ(interface_from_bytes(interface_to_bytes(interface)).mac, "02:00:00:00:00:0a");
 }
 
-TEST(NetlinkJson, Malformed) {
-  const std::vector<std::string> patches = {
-      R"([])",
-      R"({"name": null})",
-      R"({"name": 7})",
-      R"({"name": ""})",
-      R"({"name": ".."})",
-      R"({"name": "a/b"})",
-      R"({"name": "eth%d"})",
-      R"({"name": "sixteen-letters-"})",
-      R"({"name": "et h0"})",
-      R"({"name": "eth0\u0000x"})",
-      R"({"mac": null})",
-      R"({"mac": "02:42:ac:11:00"})",
-      R"({"mac": "02:42:ac:11:00:0g"})",
-      R"({"mac": "02:42:ac:11:00: 2"})",
-      R"({"mac": "02-42-ac-11-00-02"})",
-      R"({"mac": "02:42:ac:11:00:02:"})",
-      R"({"mac": "00:00:00:00:00:00"})",
-      R"({"mac": "ff:ff:ff:ff:ff:ff"})",
-      R"({"arp": 1})",
-      R"({"ipv6": "yes"})",
-      R"({"mtu": "1500"})",
-      R"({"mtu": -1})",
-      R"({"mtu": 1500.5})",
-      R"({"mtu": 67})",
-      R"({"mtu": 65536})",
-      R"({"mtu": 4294967297})",
-      R"({"addresses": "10.0.0.1/8"})",
-      R"({"addresses": [1]})",
-      R"({"addresses": ["10.0.0.1"]})",
-      R"({"addresses": ["10.0.0.1/33"]})",
-      R"({"addresses": ["10.0.0.1/"]})",
-      R"({"addresses": ["10.0.0.1/+8"]})",
-      R"({"addresses": ["10.0.0.1/8 "]})",
-      R"({"addresses": ["10.0.0/8"]})",
-      R"({"addresses": ["10.0.0.1\u0000/8"]})",
-      R"({"addresses": ["fe80::1%eth0/64"]})",
-      R"({"addresses": ["fd00::1/129"]})",
-      R"({"routes": {}})",
-      R"({"routes": [7]})",
-      R"({"routes": [{"destination": "10.0.0.0"}]})",
-      R"({"routes": [{"destination": "fd00::/64"}]})",
-      R"({"routes": [{"destination": "10.0.0.0/8", "ipv6": true}]})",
-      R"({"routes": [{"gateway": "gateway"}]})",
-      R"({"routes": [{"gateway": "10.0.0.1", "ipv6": true}]})",
-      R"({"routes": [{"source": "fd00::1"}]})",
-      R"({"routes": [{"metric": -5}]})",
-      R"({"routes": [{"scope": 256}]})",
-      R"({"routes": [{"protocol": 256}]})",
-      R"({"routes": [{"type": 99}]})",
-      R"({"routes": [{"flags": 1}]})",
-      R"({"routes": [{"mtu": 65536}]})",
-      R"({"routes": [{"ipv6": 1}]})",
-      R"({"neighbors": [{}]})",
-      R"({"neighbors": [{"address": "10.0.0.1"}]})",
-      R"({"neighbors": [{"address": "10.0.0.1/8", "mac": "02:00:00:00:00:01"}]})",
-      R"({"neighbors": [{"address": "10.0.0.1", "mac": "01:00:00:00:00:01"}]})",
-      R"({"host_end": 1})",
-      R"({"host_end": {"address": "10.0.0.1/8", "mac": "02:00:00:00:00:01"}})",
-      R"({"host_end": {"address": "fd00::1", "mac": "02:00:00:00:00:01"}})",
+TEST(NetlinkBytes, Malformed) {
+  using Break = void (*)(Interface&);
+  const auto broken = [](Break change) {
+    Interface i = example();
+    i.routes.resize(1);
+    i.routes[0] = {};
+    i.neighbors.resize(1);
+    i.host_end = Neighbor{"169.254.104.2", "02:00:00:00:00:01"};
+    change(i);
+    return kind_of([&] { interface_from_bytes(interface_to_bytes(i)); });
   };
-  for (const std::string& patch : patches) {
-    const auto change = nlohmann::json::parse(patch);
-    nlohmann::json json = interface_to_json(example());
-    if (change.is_object())
-      json.merge_patch(change);  // null takes the key away
-    else
-      json = change;
-    EXPECT_EQ(kind_of([&] { interface_from_json(json); }), ErrorKind::kInvalid) << patch;
-  }
-  nlohmann::json many = interface_to_json(example());
-  many["addresses"] = std::vector<std::string>(5000, "10.0.0.1/8");
-  EXPECT_EQ(kind_of([&] { interface_from_json(many); }), ErrorKind::kInvalid);
+  const Break changes[] = {
+      [](Interface& i) { i.name.clear(); },
+      [](Interface& i) { i.mac = "02:00"; },
+      [](Interface& i) { i.mtu = 67; },
+      [](Interface& i) { i.mtu = 65536; },
+      [](Interface& i) { i.addresses = {"fd00::1/129"}; },
+      [](Interface& i) { i.addresses.assign(5000, "10.0.0.1/8"); },
+      [](Interface& i) { i.routes[0].destination = "10.0.0.0"; },
+      [](Interface& i) { i.routes[0].destination = "fd00::/64"; },
+      [](Interface& i) { i.routes[0].destination = "10.0.0.0/8", i.routes[0].ipv6 = true; },
+      [](Interface& i) { i.routes[0].gateway = "gateway"; },
+      [](Interface& i) { i.routes[0].gateway = "10.0.0.1", i.routes[0].ipv6 = true; },
+      [](Interface& i) { i.routes[0].source = "fd00::1"; },
+      [](Interface& i) { i.routes[0].scope = 256; },
+      [](Interface& i) { i.routes[0].protocol = 256; },
+      [](Interface& i) { i.routes[0].type = 99; },
+      [](Interface& i) { i.routes[0].flags = 1; },
+      [](Interface& i) { i.routes[0].mtu = 65536; },
+      [](Interface& i) { i.neighbors[0] = {}; },
+      [](Interface& i) {
+        i.neighbors[0] = {"10.0.0.1", ""};
+      },
+      [](Interface& i) {
+        i.neighbors[0] = {"10.0.0.1/8", "02:00:00:00:00:01"};
+      },
+      [](Interface& i) {
+        i.neighbors[0] = {"10.0.0.1", "01:00:00:00:00:01"};
+      },
+      [](Interface& i) { i.host_end->address = "10.0.0.1/8"; },
+      [](Interface& i) { i.host_end->address = "fd00::1"; },
+  };
+  for (const Break& change : changes)
+    EXPECT_EQ(broken(change), ErrorKind::kInvalid) << "change " << &change - changes;
+  EXPECT_EQ(kind_of([] { interface_from_bytes(""); }), ErrorKind::kInvalid);
+  Interface fine = example();
+  EXPECT_NO_THROW(interface_from_bytes(interface_to_bytes(fine)));
 }
 
 }  // namespace
