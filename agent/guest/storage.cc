@@ -47,6 +47,7 @@ void prepare_share() {
 
 void mount_share(const std::string& tag, bool plugged_late) {
   const std::string target = path_join(kShares, tag);
+  if (!path_exists(target)) make_dirs(target, 0755);
   if (is_mount_point(target)) return;
   {
     trace::Span span("rescan");

@@ -54,7 +54,7 @@ TEST(CommandLine, Pieces) {
        {"tcg", "tsc_early", "mitigations"}},
       {"hot-plug ports",
        [](MachineConfig& c) { c.hotplug_ports = 9; },
-       {"id=rp0,bus=pcie.0,chassis=1,slot=1,addr=4.0,multifunction=on",
+       {"id=rp0,bus=pcie.0,chassis=1,slot=1,addr=4.0,multifunction=on,power_controller_present=off",
         "id=rp7,bus=pcie.0,chassis=8,slot=8,addr=4.7",
         "id=rp8,bus=pcie.0,chassis=9,slot=9,addr=5.0,multifunction=on"},
        {"rp9"}},

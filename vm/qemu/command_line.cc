@@ -57,7 +57,8 @@ std::string port_function(uint32_t port) {
   return fmt::format("{:x}.{}", kFirstPortSlot + port / kPortsPerSlot, port % kPortsPerSlot);
 }
 
-void add_hotplug_ports(Args& args, const MachineConfig& c) {
+// share_stays: it is plugged while the firmware runs, and never taken out.
+void add_hotplug_ports(Args& args, const MachineConfig& c, bool share_stays) {
   // The guest looks for a new device when the agent asks for it. Else each plug interrupts it with an ACPI
   // event, whose interpreter is a twentieth of all the code that a start from a template runs.
   if (c.type == MachineType::kQ35)
@@ -68,6 +69,8 @@ void add_hotplug_ports(Args& args, const MachineConfig& c) {
         "pcie-root-port,id=" + hotplug_bus(i) + ",bus=pcie.0,chassis=" + number + ",slot=" + number;
     port += ",addr=" + port_function(i);
     if (i % kPortsPerSlot == 0) port += ",multifunction=on";
+    // Then the kernel finds it when it boots. A slot whose power can be turned off is off at first.
+    if (i == kSharePort && share_stays) port += ",power_controller_present=off";
     // Shares and network cards need no I/O ports, and there are not enough of them for many ports.
     // The slot's power is the agent's to turn on and off: a card whose slot is off can be unplugged.
     add(args, {"-device", port + ",io-reserve=0"});
@@ -142,7 +145,7 @@ std::vector<std::string> qemu_arguments(const MachineConfig& c, const QemuFds& f
   add(args, {"-device", virtio(c, "virtio-rng")});
   // What the guest frees goes back to the host, in blocks of 2 MiB, some seconds later.
   add(args, {"-device", virtio(c, "virtio-balloon") + ",free-page-reporting=on"});
-  add_hotplug_ports(args, c);
+  add_hotplug_ports(args, c, fds.memory < 0);
   if (c.seccomp)
     add(args, {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"});
   return args;

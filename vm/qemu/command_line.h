@@ -9,13 +9,14 @@
 namespace husk::vm {
 
 // The numbers that our fds have inside QEMU, and how it starts (MachineStart). memory: -1 for RAM of QEMU's
-// own.
+// own, which is in no template.
 struct QemuFds {
   int qmp = 3, frames = 4, grpc = 5, console = 6, memory = -1;
   bool saved = false;
 };
 
-// The bus of the n-th hot-plug port: "rp0", …
+// The bus of the n-th hot-plug port: "rp0", … The first is the share's.
+inline constexpr uint32_t kSharePort = 0;
 std::string hotplug_bus(uint32_t port);
 // The same port as the guest's kernel names it: "0000:00:04.0", …
 std::string hotplug_address(uint32_t port);

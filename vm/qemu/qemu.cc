@@ -151,8 +151,6 @@ class Qemu : public Machine {
 
   using Undo = std::vector<std::pair<std::string, Json>>;  // QMP commands
 
-  static constexpr uint32_t kSharePort = 0;
-
   template <typename F>
   Slot plug_late(const std::string& what, F&& attach) {
     return plug(what, kSharePort + 1, config_.hotplug_ports, attach);

@@ -27,6 +27,7 @@ constexpr const char* kState = "state";
 constexpr const char* kInfo = "info.json";
 constexpr const char* kShare = "share";  // only while it is made
 constexpr const char* kUnfinished = ".tmp";
+constexpr QemuFds kAnyFds{.memory = 0};
 constexpr uint64_t kNewTemplateMib = 64;  // room for one more, before it is made
 
 MachineConfig to_be_saved(MachineConfig machine) {
@@ -38,7 +39,8 @@ MachineConfig to_be_saved(MachineConfig machine) {
 // What was asked for. Not the TSC's frequency, which is this boot's and may be measured anew each time.
 std::string arguments_hash(const MachineConfig& machine) {
   std::string text;
-  for (const std::string& argument : qemu_arguments(to_be_saved(machine), {}, 0)) text += argument + "\n";
+  for (const std::string& argument : qemu_arguments(to_be_saved(machine), kAnyFds, 0))
+    text += argument + "\n";
   return text_hash(text);
 }
 
