@@ -24,8 +24,10 @@ Reply reply_of(const Frame& frame, const std::string& what) {
   throw error;
 }
 
-[[noreturn]] void throw_gone(const std::string& what) {
-  Error error(ErrorKind::kGuestDied, "the connection to the guest is gone");
+// Why there is no answer.
+[[noreturn]] void throw_no_answer(const FrameInbox& inbox, const std::string& what) {
+  Error error = inbox.gone() ? Error(ErrorKind::kGuestDied, "the connection to the guest is gone")
+                             : Error(ErrorKind::kInvalid, "the guest gave no answer, or too large a one");
   if (!what.empty()) error.add_context(what);
   throw error;
 }
@@ -101,14 +103,15 @@ Reply FrameClient::call(const agent::Request& request, const std::string& what,
   const std::optional<Frame> frame = session.inbox->next(timeout, late);
   forget(session.id);
   if (frame) return reply_of(*frame, what);
-  if (!late) throw_gone(what);
+  if (!late) throw_no_answer(*session.inbox, what);
   Error error(ErrorKind::kTimeout, "the guest did not answer in time", ETIMEDOUT);
   if (!what.empty()) error.add_context(what);
   throw error;
 }
 
 void FrameClient::tell(const agent::Request& notice) {
-  if (!link_.write(0, FrameKind::kNotice, notice.SerializeAsString())) throw_gone("");
+  if (!link_.write(0, FrameKind::kNotice, notice.SerializeAsString()))
+    throw Error(ErrorKind::kGuestDied, "the connection to the guest is gone");
 }
 
 std::unique_ptr<AttachStream> FrameClient::attach(const agent::Request& request, agent::Attached& attached) {
@@ -119,7 +122,7 @@ std::unique_ptr<AttachStream> FrameClient::attach(const agent::Request& request,
   const std::optional<Frame> frame = session.inbox->next(deadline::kAgentCreate, late);
   if (!frame && late)
     throw Error(ErrorKind::kTimeout, "the guest did not make the process in time", ETIMEDOUT);
-  if (!frame) throw_gone("");
+  if (!frame) throw_no_answer(*session.inbox, "");
   Reply reply = reply_of(*frame, "");
   if (!reply.has_attached())
     throw Error(ErrorKind::kInvalid, "the guest's first word on an attached stream is not \"attached\"");

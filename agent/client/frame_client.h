@@ -37,11 +37,13 @@ class FrameInbox {
     size_t on_the_way = 0, untold = 0;
   };
   bool fits(const wire::Frame& frame);
+  std::optional<wire::Frame> take_first();
   Window& window(wire::FrameKind output);
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<wire::Frame> frames_;
+  size_t words_ = 0;  // bytes of frames_ that are no output
   Window stdout_, stderr_;
   bool ended_ = false, gone_ = false;
 };

@@ -10,7 +10,8 @@ using wire::FrameKind;
 
 namespace {
 
-constexpr size_t kMaxFrames = 4096;  // that nobody reads
+// That nobody reads, beside output.
+constexpr size_t kMaxFrames = 4096, kMaxBytes = wire::kMaxFrame;
 
 bool is_output(FrameKind kind) {
   return kind == FrameKind::kStdout || kind == FrameKind::kStderr;
@@ -23,7 +24,10 @@ FrameInbox::Window& FrameInbox::window(FrameKind output) {
 }
 
 bool FrameInbox::fits(const Frame& frame) {
-  if (!is_output(frame.kind)) return frames_.size() < kMaxFrames;
+  if (!is_output(frame.kind)) {
+    words_ += frame.data.size();
+    return frames_.size() < kMaxFrames && words_ <= kMaxBytes;
+  }
   Window& window = this->window(frame.kind);
   window.on_the_way += frame.data.size();
   return window.on_the_way <= wire::kOutputWindow + wire::kMaxRest;
@@ -51,23 +55,25 @@ void FrameInbox::end(bool gone) {
   changed_.notify_all();
 }
 
+std::optional<Frame> FrameInbox::take_first() {
+  if (frames_.empty()) return {};
+  Frame frame = std::move(frames_.front());
+  frames_.pop_front();
+  if (!is_output(frame.kind)) words_ -= frame.data.size();
+  return frame;
+}
+
 std::optional<Frame> FrameInbox::next(std::chrono::milliseconds timeout, bool& late) {
   std::unique_lock lock(mutex_);
   const auto there = [this] { return !frames_.empty() || ended_; };
   late = !changed_.wait_for(lock, timeout, there);
-  if (frames_.empty()) return {};
-  Frame frame = std::move(frames_.front());
-  frames_.pop_front();
-  return frame;
+  return take_first();
 }
 
 std::optional<Frame> FrameInbox::next() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return !frames_.empty() || ended_; });
-  if (frames_.empty()) return {};
-  Frame frame = std::move(frames_.front());
-  frames_.pop_front();
-  return frame;
+  return take_first();
 }
 
 bool FrameInbox::gone() const {

@@ -1,0 +1,170 @@
+// Frames on a socketpair, and what is kept of them until somebody reads it.
+#include "agent/wire/frames.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <thread>
+
+#include "agent/client/frame_client.h"
+#include "agent/server/workers.h"
+#include "agent/wire/wire.h"
+#include "libcontainer/base/error.h"
+
+namespace husk {
+namespace {
+
+using wire::Frame;
+using wire::FrameKind;
+using wire::FrameLink;
+
+struct Links {
+  Links() : Links(socket_pair(SOCK_STREAM)) {}
+  explicit Links(std::pair<UniqueFd, UniqueFd> pair)
+      : raw(dup_fd(pair.first.get())), one(std::move(pair.first)), other(std::move(pair.second)) {}
+  UniqueFd raw;  // one's
+  FrameLink one, other;
+};
+
+std::string pattern(size_t size) {
+  std::string text(size, '\0');
+  for (size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 2654435761u >> 11);
+  return text;
+}
+
+TEST(Frames, OfAnySizeArriveWholeAndInOrder) {
+  Links links;
+  const size_t sizes[] = {0, 1, 100, wire::kMaxBulk, 5, 3 << 20, wire::kMaxFrame, 7};
+  std::thread writer([&] {
+    for (size_t size : sizes)
+      EXPECT_TRUE(links.one.write(static_cast<uint32_t>(size),
+                                  size == wire::kMaxBulk ? FrameKind::kStdout : FrameKind::kRequest,
+                                  pattern(size)));
+    links.one.end();
+  });
+  for (size_t size : sizes) {
+    const std::optional<Frame> frame = links.other.read();
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->session, size);
+    EXPECT_TRUE(frame->data == pattern(size));
+  }
+  EXPECT_FALSE(links.other.read());
+  writer.join();
+  EXPECT_THROW(links.one.write(1, FrameKind::kRequest, std::string(wire::kMaxFrame + 1, 'x')), Error);
+  EXPECT_FALSE(links.other.write(1, FrameKind::kEnd, "nobody hears it"));
+}
+
+TEST(Frames, WritersDoNotMixTheirs) {
+  Links links;
+  std::vector<std::thread> writers;
+  for (char c : {'a', 'b', 'c'})
+    writers.emplace_back([&links, c] {
+      for (int i = 0; i < 100; ++i)
+        EXPECT_TRUE(links.one.write(1, FrameKind::kStdout, std::string(20000, c)));
+    });
+  for (int i = 0; i < 300; ++i) {
+    const std::optional<Frame> frame = links.other.read();
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->data, std::string(20000, frame->data.at(0)));
+  }
+  for (std::thread& writer : writers) writer.join();
+}
+
+TEST(Frames, WhatIsInAPipeIsMoved) {
+  Links links;
+  auto [out, in] = make_pipe();
+  write_all(in.get(), pattern(50000), "write");
+  EXPECT_TRUE(links.one.splice(3, FrameKind::kStderr, out.get(), 40000));
+  EXPECT_TRUE(links.one.splice(3, FrameKind::kStderr, out.get(), 10000));
+  std::string got;
+  for (int i = 0; i < 2; ++i) got += links.other.read()->data;
+  EXPECT_TRUE(got == pattern(50000));
+  in.reset();
+  EXPECT_FALSE(links.one.splice(3, FrameKind::kStderr, out.get(), 1)) << "what is announced has to be there";
+}
+
+TEST(Frames, WhatIsNoneIsRefused) {
+  const uint32_t headers[][2] = {{1, 0}, {1, 200u << 24}, {1, 6u << 24 | (wire::kMaxBulk + 1)}};
+  for (const auto& header : headers) {
+    Links links;
+    ASSERT_EQ(write(links.raw.get(), header, sizeof header), static_cast<ssize_t>(sizeof header));
+    EXPECT_THROW(links.other.read(), Error);
+  }
+  Links links;  // one that is cut off
+  const uint32_t header[2] = {1, 1u << 24 | 1000};
+  ASSERT_EQ(write(links.raw.get(), header, sizeof header), static_cast<ssize_t>(sizeof header));
+  links.one.end();
+  EXPECT_FALSE(links.other.read());
+}
+
+TEST(Frames, EndWakesWhoReads) {
+  Links links;
+  std::thread reader([&] { EXPECT_FALSE(links.other.read()); });
+  links.other.end();
+  reader.join();
+}
+
+TEST(FrameInbox, KeepsSmallOutputInFewPieces) {
+  FrameInbox inbox;
+  for (int i = 0; i < 100000; ++i) ASSERT_TRUE(inbox.add({1, FrameKind::kStdout, "x"}));
+  ASSERT_TRUE(inbox.add({1, FrameKind::kStderr, "y"}));
+  inbox.end(false);
+  EXPECT_EQ(inbox.next()->data, std::string(100000, 'x'));
+  EXPECT_EQ(inbox.next()->data, "y");
+  EXPECT_FALSE(inbox.next());
+  EXPECT_FALSE(inbox.gone());
+}
+
+TEST(FrameInbox, IsBounded) {
+  FrameInbox words;
+  size_t count = 0;
+  while (words.add({1, FrameKind::kOutput, ""})) ++count;
+  EXPECT_LT(count, 10000u);
+  FrameInbox large;
+  count = 0;
+  while (large.add({1, FrameKind::kReply, std::string(1 << 20, 'x')})) ++count;
+  EXPECT_EQ(count, 15u);
+  FrameInbox bytes;
+  const std::string chunk(wire::kMaxBulk, 'x');
+  for (size_t sum = chunk.size(); sum <= wire::kOutputWindow + wire::kMaxRest; sum += chunk.size())
+    ASSERT_TRUE(bytes.add({1, FrameKind::kStderr, chunk}));
+  EXPECT_FALSE(bytes.add({1, FrameKind::kStderr, "x"}));
+  bool late = true;
+  EXPECT_TRUE(bytes.next(std::chrono::milliseconds(0), late)) << "what is there can be read";
+}
+
+TEST(FrameInbox, TellsOfWhatIsLate) {
+  FrameInbox inbox;
+  bool late = false;
+  EXPECT_FALSE(inbox.next(std::chrono::milliseconds(1), late));
+  EXPECT_TRUE(late);
+  inbox.end(true);
+  EXPECT_FALSE(inbox.next(std::chrono::milliseconds(1), late));
+  EXPECT_FALSE(late);
+  EXPECT_TRUE(inbox.gone());
+}
+
+TEST(Workers, AreMadeAsTheyAreNeeded) {
+  static Workers workers;  // its threads stay
+  workers.prepare(1);
+  constexpr int kJobs = 20;
+  std::mutex mutex;
+  std::condition_variable changed;
+  int running = 0, done = 0;
+  for (int i = 0; i < kJobs; ++i)
+    workers.run([&] {
+      std::unique_lock lock(mutex);
+      ++running;
+      changed.notify_all();
+      changed.wait(lock, [&] { return running >= kJobs; });  // all at once
+      ++done;
+      changed.notify_all();
+    });
+  std::unique_lock lock(mutex);
+  EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return done == kJobs; }));
+}
+
+}  // namespace
+}  // namespace husk
