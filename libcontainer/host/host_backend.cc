@@ -40,7 +40,7 @@ UniqueFd connect_gate(const ContainerRef& c) {
   return gate;
 }
 
-// execve closes the gate.
+// Who was started has closed the gate.
 bool is_at_gate(const ContainerRef& c) {
   try {
     connect_gate(c);

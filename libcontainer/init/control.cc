@@ -154,6 +154,7 @@ void wait_for_start(InitRequest& r) {
     // Whoever asks for the state connects, too, and goes without a word.
     if (!peer || !hear(peer.get(), Word::kStart)) continue;
     r.control = std::move(peer);
+    r.gate.reset();  // before whoever opened it hears of exec's success: it is no longer at the gate then
     return;
   }
   if (!hear(r.control.get(), Word::kStart)) _exit(1);

@@ -115,6 +115,7 @@ class RelayTest : public ::testing::Test {
     std::vector<UniqueFd> fds;
     for (UniqueFd* fd : {&in_read_, &out_write_, &err_write_, &shim_theirs_}) fds.push_back(std::move(*fd));
     Relay::Handlers handlers;
+    handlers.complete = [this] { complete_.set_value(); };
     handlers.signal = [this](int signal) { signal_.set_value(signal); };
     handlers.out_of_memory = [] {};
     handlers.exited = [this](ExitStatus status) { exited_.set_value(status); };
@@ -146,6 +147,7 @@ class RelayTest : public ::testing::Test {
   FakeStream* guest_ = nullptr;
   std::promise<int> signal_;  // of the shim's
   std::promise<ExitStatus> exited_;
+  std::promise<void> complete_;
   std::promise<void> finished_;
   std::unique_ptr<Relay> relay_;
 };
@@ -309,6 +311,21 @@ TEST(StreamFd, OfOursOnlyDoesNotBlock) {
   const UniqueFd named = open_file(fifo, O_RDWR);
   EXPECT_TRUE(is_named_fifo(named.get()));
   EXPECT_FALSE(is_named_fifo(write_end.get()));
+}
+
+TEST_F(RelayTest, IsCompleteWhenAllHasBeenSaid) {
+  start();
+  say(Event::kStdout, "last words");
+  guest_->say({Event::kExited, {}, {3, 0}, false});
+  say(Event::kStdoutEof);
+  auto complete = complete_.get_future();
+  EXPECT_EQ(complete.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  say(Event::kStderrEof);
+  EXPECT_EQ(complete.wait_for(seconds(10)), std::future_status::ready);
+  EXPECT_EQ(read_from(out_, 10), "last words");
+  EXPECT_EQ(told(), 3);
+  guest_->end();
+  EXPECT_EQ(finished_.get_future().wait_for(seconds(10)), std::future_status::ready);
 }
 
 }  // namespace
