@@ -71,27 +71,9 @@ struct AgentClient::Impl {
     return *grpc_stub;
   }
 
-  template <typename Request, typename Reply>
-  using Method = grpc::Status (agent::Agent::Stub::*)(grpc::ClientContext*, const Request&, Reply*);
-
-  // timeout < 0: none.
-  template <typename Request, typename Reply>
-  Reply call(Method<Request, Reply> method, const Request& request, const std::string& what,
-             std::chrono::milliseconds timeout = deadline::kAgentCall) {
-    grpc::ClientContext context;
-    if (timeout.count() >= 0) context.set_deadline(std::chrono::system_clock::now() + timeout);
-    Reply reply;
-    wire::throw_if_failed((stub().*method)(&context, request, &reply), what);
-    return reply;
-  }
-
-  // The same for what only names a container.
-  template <typename Reply>
-  Reply call_container(Method<agent::ContainerRef, Reply> method, const std::string& id,
-                       const std::string& what) {
-    agent::ContainerRef ref;
-    ref.set_container_id(id);
-    return call(method, ref, what);
+  agent::Reply call(const agent::Request& request, const std::string& what = "",
+                    std::chrono::milliseconds timeout = deadline::kAgentCall) {
+    return frames.call(request, what, timeout);
   }
 };
 
@@ -113,7 +95,7 @@ AgentClient::Hello AgentClient::hello(const std::string& hostname, const std::st
   request.set_hostname(hostname);
   request.set_log_level(log_level);
   request.set_trace(trace::on());
-  const agent::HelloReply reply = impl_->frames.call(asked, "guest agent", deadline::kGuestBoot).hello();
+  const agent::HelloReply reply = impl_->call(asked, "guest agent", deadline::kGuestBoot).hello();
   if (reply.protocol_version() != wire::kProtocolVersion)
     throw Error(ErrorKind::kUnsupported,
                 "the guest agent speaks protocol " + std::to_string(reply.protocol_version()) +
@@ -125,7 +107,7 @@ void AgentClient::mount_share(const std::string& tag, bool plugged_late) {
   agent::Request request;
   request.mutable_mount_share()->set_tag(tag);
   request.mutable_mount_share()->set_plugged_late(plugged_late);
-  impl_->frames.call(request, "guest: mounting share " + tag, deadline::kAgentCall);
+  impl_->call(request, "guest: mounting share " + tag);
 }
 
 void AgentClient::configure_network(const std::string& network, const std::vector<Card>& cards) {
@@ -138,13 +120,13 @@ void AgentClient::configure_network(const std::string& network, const std::vecto
     out->set_interface(interface_to_bytes(card.interface));
     if (card.before) out->set_before(interface_to_bytes(*card.before));
   }
-  impl_->frames.call(asked, "guest: configuring the network", deadline::kAgentCall);
+  impl_->call(asked, "guest: configuring the network");
 }
 
 void AgentClient::unplug(const std::string& port) {
-  agent::UnplugRequest request;
-  request.set_port(port);
-  impl_->call(&agent::Agent::Stub::Unplug, request, "guest: letting go of what is in port " + port);
+  agent::Request request;
+  request.mutable_unplug()->set_port(port);
+  impl_->call(request, "guest: letting go of what is in port " + port);
 }
 
 AgentClient::Created AgentClient::create_container(const std::string& id, const spec::Config& config,
@@ -174,7 +156,7 @@ void AgentClient::start_container(const std::string& id, const std::optional<Win
   agent::StartContainerRequest& request = *asked.mutable_start();
   request.set_container_id(id);
   if (size) fill(*request.mutable_window(), *size);
-  impl_->frames.call(asked, "", deadline::kAgentCreate);
+  impl_->call(asked, "", deadline::kAgentCreate);
 }
 
 std::unique_ptr<AttachStream> AgentClient::exec(const std::string& id, const std::string& process_id,
@@ -207,35 +189,41 @@ void AgentClient::signal_all(const std::string& id, int signal) {
   request.set_container_id(id);
   request.set_signal(signal);
   request.set_all(true);
-  impl_->frames.call(asked, "", deadline::kAgentCall);
+  impl_->call(asked);
 }
 
 void AgentClient::pause(const std::string& id) {
-  impl_->call_container(&agent::Agent::Stub::PauseContainer, id, "");
+  agent::Request request;
+  request.mutable_pause()->set_container_id(id);
+  impl_->call(request);
 }
 
 void AgentClient::resume(const std::string& id) {
-  impl_->call_container(&agent::Agent::Stub::ResumeContainer, id, "");
+  agent::Request request;
+  request.mutable_resume()->set_container_id(id);
+  impl_->call(request);
 }
 
 std::vector<std::string> AgentClient::update(const std::string& id, const spec::Resources& resources) {
-  agent::UpdateContainerRequest request;
-  request.set_container_id(id);
-  request.set_resources(spec::to_binary(resources));
-  return warnings_of(impl_->call(&agent::Agent::Stub::UpdateContainer, request, ""));
+  agent::Request request;
+  request.mutable_update()->set_container_id(id);
+  request.mutable_update()->set_resources(spec::to_binary(resources));
+  return warnings_of(impl_->call(request).update());
 }
 
 nlohmann::json AgentClient::stats(const std::string& id) {
-  agent::StatsContainerReply reply = impl_->call_container(&agent::Agent::Stub::StatsContainer, id, "");
-  json stats = parse_untrusted(reply.stats_json());
+  agent::Request request;
+  request.mutable_stats()->set_container_id(id);
+  json stats = parse_untrusted(impl_->call(request).stats().stats_json());
   if (!stats.is_object()) throw Error(ErrorKind::kInvalid, "the guest's stats are not a JSON object");
   return stats;
 }
 
 std::vector<GuestProcess> AgentClient::processes(const std::string& id) {
-  agent::ListProcessesRequest request;
-  request.set_container_id(id);
-  agent::ListProcessesReply reply = impl_->call(&agent::Agent::Stub::ListProcesses, request, "");
+  agent::Request request;
+  request.mutable_list_processes()->set_container_id(id);
+  const agent::Reply answer = impl_->call(request);
+  const agent::ListProcessesReply& reply = answer.processes();
   check_count(reply.processes_size());
   std::vector<GuestProcess> out;
   for (const agent::ProcessInfo& info : reply.processes()) {
@@ -256,7 +244,10 @@ std::vector<GuestProcess> AgentClient::processes(const std::string& id) {
 }
 
 std::vector<GuestContainer> AgentClient::containers() {
-  agent::ListContainersReply reply = impl_->call(&agent::Agent::Stub::ListContainers, agent::Empty(), "");
+  agent::Request request;
+  request.mutable_list_containers();
+  const agent::Reply answer = impl_->call(request);
+  const agent::ListContainersReply& reply = answer.containers();
   check_count(reply.containers_size());
   std::vector<GuestContainer> out;
   for (const agent::ContainerInfo& info : reply.containers())
@@ -267,14 +258,14 @@ std::vector<GuestContainer> AgentClient::containers() {
 void AgentClient::remove_container(const std::string& id) {
   agent::Request request;
   request.mutable_remove()->set_container_id(id);
-  impl_->frames.call(request, "", deadline::kAgentCall);
+  impl_->call(request);
 }
 
 std::vector<trace::Event> AgentClient::take_trace() {
   const int64_t sent = trace::now();
   agent::Request request;
   request.mutable_take_trace();
-  const agent::Reply answer = impl_->frames.call(request, "guest: trace", deadline::kAgentCall);
+  const agent::Reply answer = impl_->call(request, "guest: trace");
   const agent::TakeTraceReply& reply = answer.trace();
   const int64_t offset = clock_offset(sent, reply, trace::now());
   std::vector<trace::Event> events = trace::events_from_json(parse_untrusted(reply.events_json()));
@@ -288,7 +279,7 @@ std::vector<trace::Event> AgentClient::take_trace() {
 void AgentClient::shutdown() {
   agent::Request request;
   request.mutable_shutdown();
-  impl_->frames.call(request, "guest: shutting down", deadline::kGuestShutdown);
+  impl_->call(request, "guest: shutting down", deadline::kGuestShutdown);
 }
 
 std::unique_ptr<ListenStream> AgentClient::listen(const GuestSocket& socket) {
@@ -316,15 +307,15 @@ std::unique_ptr<CarryStream> AgentClient::carry(uint64_t connection) {
 }
 
 bool AgentClient::notify_changes(const std::vector<FileChange>& changes) {
-  agent::NotifyChangesRequest request;
+  agent::Request asked;
+  agent::NotifyChangesRequest& request = *asked.mutable_notify_changes();
   for (const FileChange& change : changes) {
     agent::FileChange* out = request.add_changes();
     out->set_volume(change.volume);
     out->set_path(change.path);
     out->set_mask(change.mask);
   }
-  return impl_->call(&agent::Agent::Stub::NotifyChanges, request, "guest: telling of changed files")
-      .watched();
+  return impl_->call(asked, "guest: telling of changed files").changes().watched();
 }
 
 }  // namespace husk

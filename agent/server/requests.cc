@@ -9,6 +9,8 @@
 #include "agent/guest/log.h"
 #include "agent/server/border.h"
 #include "libcontainer/base/message.h"
+#include "libcontainer/linux/process_list.h"
+#include "spec/binary.h"
 
 #ifndef HUSK_VERSION
 #define HUSK_VERSION "unknown"
@@ -92,6 +94,48 @@ void signal_process(guest::Guest& guest, const agent::SignalProcessRequest& requ
   guest.container(request.container_id())->signal(request.process_id(), request.signal(), request.all());
 }
 
+void update(guest::Guest& guest, const agent::UpdateContainerRequest& request,
+            agent::UpdateContainerReply& reply) {
+  auto container = guest.container(request.container_id());
+  for (std::string& warning : container->update(spec::from_binary<spec::Resources>(request.resources())))
+    reply.add_warnings(std::move(warning));
+}
+
+void list_containers(guest::Guest& guest, agent::ListContainersReply& reply) {
+  for (const auto& container : guest.containers()) {
+    agent::ContainerInfo* info = reply.add_containers();
+    info->set_container_id(container->id());
+    info->set_status(status_name(container->status()));
+    info->set_pid(container->pid());
+  }
+}
+
+void list_processes(const guest::Container& container, agent::ListProcessesReply& reply) {
+  for (ProcessInfo& info : describe_processes(container.pids())) {
+    agent::ProcessInfo* out = reply.add_processes();
+    out->set_pid(info.pid);
+    out->set_ppid(info.ppid);
+    out->set_uid(info.uid);
+    out->set_start_seconds(info.start_seconds);
+    out->set_cpu_milliseconds(info.cpu_milliseconds);
+    out->set_tty(std::move(info.tty));
+    out->set_command(std::move(info.command));
+    out->set_state(std::move(info.state));
+    out->set_virtual_kib(info.virtual_kib);
+    out->set_resident_kib(info.resident_kib);
+  }
+}
+
+void notify_changes(guest::Guest& guest, const agent::NotifyChangesRequest& request,
+                    agent::NotifyChangesReply& reply) {
+  if (request.changes_size() > wire::kMaxChanges)
+    throw Error(ErrorKind::kInvalid, "more than " + std::to_string(wire::kMaxChanges) + " changes");
+  bool watched = false;
+  for (const agent::FileChange& change : request.changes())
+    watched |= guest.notify_change(change.volume(), change.path(), change.mask());
+  reply.set_watched(watched);
+}
+
 void take_trace(agent::TakeTraceReply& reply) {
   reply.set_began_ns(trace::now());
   reply.set_events_json(trace::events_to_json(trace::take()).dump());
@@ -116,6 +160,24 @@ void carry_out(guest::Guest& guest, const Request& request, Reply& reply) {
       return take_trace(*reply.mutable_trace());
     case Request::kShutdown:
       return guest.shutdown();
+    case Request::kUnplug:
+      return guest.unplug(checked_port(request.unplug().port()));
+    case Request::kPause:
+      return guest.container(request.pause().container_id())->pause();
+    case Request::kResume:
+      return guest.container(request.resume().container_id())->resume();
+    case Request::kUpdate:
+      return update(guest, request.update(), *reply.mutable_update());
+    case Request::kStats:
+      return reply.mutable_stats()->set_stats_json(
+          guest.container(request.stats().container_id())->stats().dump());
+    case Request::kListContainers:
+      return list_containers(guest, *reply.mutable_containers());
+    case Request::kListProcesses:
+      return list_processes(*guest.container(request.list_processes().container_id()),
+                            *reply.mutable_processes());
+    case Request::kNotifyChanges:
+      return notify_changes(guest, request.notify_changes(), *reply.mutable_changes());
     default:
       throw Error(ErrorKind::kUnsupported, "the guest does not know this request");
   }

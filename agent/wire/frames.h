@@ -1,8 +1,8 @@
-// What a start, an exec and a kill need is said in frames over one fd, the virtio port "husk.frames", and not
-// with gRPC: the first call of that is 10,000 blocks of code to an emulated guest, and no call has to carry
-// its bytes through seven copies. A frame is a header of 8 bytes (the session; the kind in the upper byte of
-// what else is the size, both little endian) and its payload. The host opens a session, with a number that is
-// new, by its request.
+// What the host asks of the guest, and the bytes of processes' streams, in frames over one fd, the virtio
+// port "husk.frames". Not gRPC's: the first call of that is 7,000 blocks of code to an emulated guest, and
+// bytes would be copied seven times. A frame is a header of 8 bytes (the session; the kind in the upper byte
+// of what else is the size; both little-endian) and its payload. The host opens a session, with a number that
+// is new, by its request.
 #pragma once
 
 #include <cstdint>

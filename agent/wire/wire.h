@@ -15,7 +15,7 @@
 namespace husk::wire {
 
 // Raised whenever agent.proto changes meaning.
-inline constexpr uint32_t kProtocolVersion = 7;
+inline constexpr uint32_t kProtocolVersion = 8;
 inline constexpr size_t kMaxChunk = 64u << 10;      // of stdin, and of a connection
 inline constexpr size_t kStdinWindow = 256u << 10;  // of stdin on the way, see Output.stdin_taken
 inline constexpr size_t kOutputWindow = 1u << 20;   // the same of each output, see Input.stdout_taken

@@ -136,44 +136,6 @@ class FakeAgent : public agent::Agent::Service {
     session.say(out);
   }
 
-  grpc::Status PauseContainer(grpc::ServerContext*, const agent::ContainerRef* request,
-                              agent::Empty*) override {
-    return called("PauseContainer", request->container_id());
-  }
-  grpc::Status ResumeContainer(grpc::ServerContext*, const agent::ContainerRef* request,
-                               agent::Empty*) override {
-    return called("ResumeContainer", request->container_id());
-  }
-  grpc::Status UpdateContainer(grpc::ServerContext*, const agent::UpdateContainerRequest* request,
-                               agent::UpdateContainerReply* reply) override {
-    reply->add_warnings("a fake's warning");
-    return called("UpdateContainer", request->container_id());
-  }
-  grpc::Status StatsContainer(grpc::ServerContext*, const agent::ContainerRef* request,
-                              agent::StatsContainerReply* reply) override {
-    reply->set_stats_json("{}");
-    return called("StatsContainer", request->container_id());
-  }
-  grpc::Status ListContainers(grpc::ServerContext*, const agent::Empty*,
-                              agent::ListContainersReply*) override {
-    return called("ListContainers");
-  }
-  grpc::Status ListProcesses(grpc::ServerContext*, const agent::ListProcessesRequest* request,
-                             agent::ListProcessesReply* reply) override {
-    agent::ProcessInfo* info = reply->add_processes();
-    info->set_pid(1);
-    info->set_command("fake");
-    return called("ListProcesses", request->container_id());
-  }
-  grpc::Status NotifyChanges(grpc::ServerContext*, const agent::NotifyChangesRequest* request,
-                             agent::NotifyChangesReply* reply) override {
-    std::string about;
-    for (const agent::FileChange& change : request->changes())
-      about += change.volume() + ":" + change.path() + ":" + std::to_string(change.mask()) + ";";
-    reply->set_watched(true);
-    return called("NotifyChanges", about);
-  }
-
  protected:
   grpc::Status called(const std::string& call, const std::string& about = "") {
     const std::unique_ptr<Error> failure = note(call, about);
@@ -257,8 +219,31 @@ class FakeAgent : public agent::Agent::Service {
         reply.mutable_trace()->set_began_ns(trace_clock_ns);
         reply.mutable_trace()->set_ended_ns(trace_clock_ns);
         return note("TakeTrace", "");
-      default:
+      case Request::kShutdown:
         return note("Shutdown", "");
+      case Request::kPause:
+        return note("PauseContainer", request.pause().container_id());
+      case Request::kUpdate:
+        reply.mutable_update()->add_warnings("a fake's warning");
+        return note("UpdateContainer", request.update().container_id());
+      case Request::kStats:
+        reply.mutable_stats()->set_stats_json("{}");
+        return note("StatsContainer", request.stats().container_id());
+      case Request::kListContainers:
+        reply.mutable_containers();
+        return note("ListContainers", "");
+      case Request::kListProcesses:
+        reply.mutable_processes()->add_processes()->set_command("fake");
+        return note("ListProcesses", request.list_processes().container_id());
+      case Request::kNotifyChanges: {
+        std::string about;
+        for (const agent::FileChange& change : request.notify_changes().changes())
+          about += change.volume() + ":" + change.path() + ":" + std::to_string(change.mask()) + ";";
+        reply.mutable_changes()->set_watched(true);
+        return note("NotifyChanges", about);
+      }
+      default:
+        return note("something else", "");
     }
   }
 

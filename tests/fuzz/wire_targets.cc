@@ -10,7 +10,6 @@
 #include "agent/guest/guest_config.h"
 #include "agent/server/border.h"
 #include "agent/server/requests.h"
-#include "agent/server/service.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
@@ -63,19 +62,8 @@ guest::Guest& empty_guest() {
   return guest;
 }
 
-// An RPC on a guest without containers: what it does before it finds that out.
-template <typename Request, typename Reply>
-void call(grpc::Status (AgentService::*method)(grpc::ServerContext*, const Request*, Reply*),
-          std::string_view bytes) {
-  static AgentService service(empty_guest());
-  Request request;
-  Reply reply;
-  if (!parse(bytes, request)) return;
-  const grpc::Status status = (service.*method)(nullptr, &request, &reply);
-  if (!status.ok()) allowed_to_fail([&] { wire::throw_if_failed(status, "call"); });
-}
-
-// The same of what is asked for in frames, but for what needs a machine of its own.
+// A request to it, but for what needs a machine of its own: what it does before it finds out that there is no
+// container.
 void request(std::string_view bytes) {
   using agent::Request;
   Request request;
@@ -84,6 +72,7 @@ void request(std::string_view bytes) {
     case Request::kMountShare:
     case Request::kConfigureNetwork:
     case Request::kShutdown:
+    case Request::kUnplug:
       return;
     default:
       require(answer(empty_guest(), request).IsInitialized(), "every request has an answer");
@@ -187,8 +176,7 @@ void binary(std::string_view input) {
 }
 
 void agent(std::string_view input) {
-  using Service = AgentService;
-  switch (take_byte(input) % 10) {
+  switch (take_byte(input) % 6) {
     case 0:
       return create_container(input);
     case 1:
@@ -199,14 +187,6 @@ void agent(std::string_view input) {
       return request(input);
     case 4:
       return exec(input);
-    case 5:
-      return call(&Service::PauseContainer, input);
-    case 6:
-      return call(&Service::UpdateContainer, input);
-    case 7:
-      return call(&Service::StatsContainer, input);
-    case 8:
-      return call(&Service::ListProcesses, input);
     default:
       return frames(input);
   }
