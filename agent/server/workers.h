@@ -8,6 +8,7 @@
 
 namespace husk {
 
+// Lives as long as the process: its threads do.
 class Workers {
  public:
   // Threads that wait already when the first job comes: to make one is a thousand blocks of code to an

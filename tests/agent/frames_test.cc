@@ -147,7 +147,7 @@ TEST(FrameInbox, TellsOfWhatIsLate) {
 }
 
 TEST(Workers, AreMadeAsTheyAreNeeded) {
-  static Workers workers;  // its threads stay
+  auto& workers = *new Workers;  // its threads stay
   workers.prepare(1);
   constexpr int kJobs = 20;
   std::mutex mutex;
