@@ -51,6 +51,7 @@ void StdioSession::run(const Sink& sink, const Finish& finish) {
     if (listening && readable_err_ && !err_.eof) listening = forward(err_);
     if (listening && ended_ && !exit_said_) listening = say_exited(finish);
   }
+  pthread_setschedparam(pthread_self(), SCHED_OTHER, &none);  // the thread has other work after this
   sink_ = nullptr;
   Stdio rest;
   // stdin does not outlive the one who was typing; a terminal does.
