@@ -53,7 +53,6 @@ Container::Container(Reaper& reaper, InitProgram& init_program, ContainerOptions
       config_(std::move(options.config)),
       numbers_(std::move(options.numbers)),
       held_(std::move(options.held)),
-      has_disks_(std::ranges::any_of(options.devices, [](const auto& d) { return !d.port.empty(); })),
       cgroup_(options.cgroup ? std::move(*options.cgroup) : Cgroup(guest_cgroup_path(config_, id_))) {}
 
 std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_program,
@@ -220,9 +219,9 @@ std::vector<std::string> Container::update(spec::Resources resources) {
 
 Exit Container::finish(const Process& process, ExitStatus status) {
   bool is_init = process.id().empty();
-  // A file's mapping has been written back when it went with its process, and nothing else is kept here of
-  // the rootfs and the volumes.
-  if (is_init && has_disks_) std::call_once(synced_, [] { sync(); });
+  // The rootfs, every volume and disk. What a shared mapping held is only on its way when that goes with its
+  // process (fuse of 6.1), and the host may end the VM as soon as it hears of this end.
+  if (is_init) std::call_once(synced_, [] { sync(); });
   bool killed = is_init || status.signal == SIGKILL;
   try {
     return {status, killed && cgroup_.oom_kills() > 0};

@@ -86,7 +86,6 @@ class Container {
   const spec::Config config_;
   const DeviceNumbers numbers_;
   const std::vector<std::shared_ptr<void>> held_;
-  const bool has_disks_;
   Cgroup cgroup_;
   std::shared_ptr<Process> init_;
   std::once_flag synced_;
