@@ -38,12 +38,20 @@ check_files() {
     check_files /dev/shm
 }
 
-@test "what was written through a shared mapping is on the host at the container's end" {
+@test "what was written through a shared mapping is on the host at the container's end, however slow that is" {
+    local file slow
     files_bundle bundle
     program file_checks map /home/mapped /volume/mapped
-    ok husk run --bundle "$BUNDLE" "$ID"
+    running
+    wait_output "$ID" written
+    slow=$(part virtiofsd "$ID" || true)
+    # It gets hardly to run: what is only on its way at the end is not there yet.
+    [[ -z $slow ]] || while kill -STOP $slow && sleep 0.02 && kill -CONT $slow; do :; done 2>/dev/null 3>&- &
+    ok husk kill "$ID" KILL
+    wait_status "$ID" stopped
+    ok husk delete "$ID"
     for file in "$BUNDLE/rootfs/home/mapped" "$T/volume/mapped"; do
-        is "$file" "$(tr -d m <"$file" | wc -c) $(stat -c %s "$file")" "0 $((64 * 4096))"
+        is "$file" "$(tr -dc m <"$file" | wc -c)" "$((48 * 4096))"
     done
     nothing_left
 }
