@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "agent/wire/wire.h"
 
@@ -97,38 +98,47 @@ class FrameAttachStream : public AttachStream {
   bool translate(Frame& frame, Output& out) {
     switch (frame.kind) {
       case FrameKind::kStdout:
+        require(!frame.data.empty() && !stdout_eof_);
         out = {Event::kStdout, std::move(frame.data), {}, false};
         return true;
       case FrameKind::kStderr:
+        require(!frame.data.empty() && !stderr_eof_);
         out = {Event::kStderr, std::move(frame.data), {}, false};
         return true;
       case FrameKind::kOutput:
         return translate_words(frame.data, out);
       default:
-        throw Error(ErrorKind::kInvalid, "the guest says what is no output");
+        require(false);
+        return false;
     }
+  }
+
+  // What is told more than once would be kept as often, where nobody reads.
+  static void require(bool right) {
+    if (!right) throw Error(ErrorKind::kInvalid, "the guest says what is no output, or says it twice");
   }
 
   bool translate_words(const std::string& data, Output& out) {
     agent::Output message;
-    if (!message.ParseFromString(data)) throw Error(ErrorKind::kInvalid, "the guest says what is no output");
+    require(message.ParseFromString(data));
     switch (message.kind_case()) {
       case agent::Output::kStdoutEof:
-        stdout_eof_ = true;
+        require(!stdout_eof_.exchange(true));
         out = {Event::kStdoutEof, {}, {}, false};
         return true;
       case agent::Output::kStderrEof:
-        stderr_eof_ = true;
+        require(!stderr_eof_.exchange(true));
         out = {Event::kStderrEof, {}, {}, false};
         return true;
       case agent::Output::kExited: {
-        exited_ = true;
+        require(!exited_.exchange(true));
         set_over();
         const agent::Exited& exited = message.exited();
         out = {Event::kExited, {}, {exited.code(), exited.signal()}, exited.oom_killed()};
         return true;
       }
       case agent::Output::kStdinClosed:
+        require(!std::exchange(stdin_closed_, true));
         out = {Event::kStdinClosed, {}, {}, false};
         return true;
       case agent::Output::kStdinTaken: {
@@ -156,6 +166,7 @@ class FrameAttachStream : public AttachStream {
   const uint32_t session_;
   const std::shared_ptr<FrameInbox> inbox_;
   std::atomic<bool> exited_{false}, stdout_eof_{false}, stderr_eof_{false};
+  bool stdin_closed_ = false;  // read()'s own
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -24,7 +24,8 @@ FrameInbox::Window& FrameInbox::window(FrameKind output) {
 }
 
 bool FrameInbox::fits(const Frame& frame) {
-  if (!is_output(frame.kind)) {
+  // Empty output is none, and would cost its window nothing.
+  if (!is_output(frame.kind) || frame.data.empty()) {
     words_ += frame.data.size();
     return frames_.size() < kMaxFrames && words_ <= kMaxBytes;
   }
@@ -33,17 +34,26 @@ bool FrameInbox::fits(const Frame& frame) {
   return window.on_the_way <= wire::kOutputWindow + wire::kMaxRest;
 }
 
+// The last frame of the same output, if only the other one's is behind it: between the two there is no order.
+Frame* FrameInbox::last_of(FrameKind output) {
+  for (size_t back = 1; back <= std::min<size_t>(2, frames_.size()); ++back) {
+    Frame& frame = frames_[frames_.size() - back];
+    if (!is_output(frame.kind)) return nullptr;
+    if (frame.kind == output) return &frame;
+  }
+  return nullptr;
+}
+
 bool FrameInbox::add(Frame frame) {
   std::lock_guard lock(mutex_);
   if (ended_) return false;
-  if (!fits(frame)) {
+  Frame* last = is_output(frame.kind) ? last_of(frame.kind) : nullptr;
+  if (!fits(frame))
     ended_ = true;
-  } else if (is_output(frame.kind) && !frames_.empty() && frames_.back().kind == frame.kind &&
-             frames_.back().data.size() + frame.data.size() <= wire::kMaxBulk) {
-    frames_.back().data += frame.data;
-  } else {
+  else if (last && last->data.size() + frame.data.size() <= wire::kMaxBulk)
+    last->data += frame.data;
+  else
     frames_.push_back(std::move(frame));
-  }
   changed_.notify_all();
   return !ended_;
 }

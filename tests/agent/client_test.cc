@@ -209,6 +209,40 @@ TEST_F(ClientTest, MoreOutputThanTheWindowIsAnError) {
   EXPECT_EQ(read, wire::kOutputWindow + wire::kMaxRest);
 }
 
+TEST_F(ClientTest, WhatIsSaidTwiceOrBehindItsEndIsAnError) {
+  const auto say_end = [](FakeSession& session) {
+    agent::Output out;
+    out.mutable_stdout_eof();
+    session.say(out);
+  };
+  const auto say_exit = [](FakeSession& session) {
+    agent::Output out;
+    out.mutable_exited();
+    session.say(out);
+  };
+  const std::function<void(FakeSession&)> wrong[] = {
+      [&](FakeSession& s) { say_end(s), say_end(s); },
+      [&](FakeSession& s) { say_exit(s), say_exit(s); },
+      [&](FakeSession& s) { say_end(s), s.say(wire::FrameKind::kStdout, "x"); },
+      [&](FakeSession& s) { s.say(wire::FrameKind::kStderr, ""); },
+  };
+  for (const auto& say : wrong) {
+    fake_.on_attach = [&](FakeSession& session) {
+      say(session);
+      wire::Frame frame;
+      while (session.read(frame)) {
+      }
+    };
+    auto stream = client_.exec("c1", "p", {}, {});
+    AttachStream::Output out;
+    EXPECT_EQ(error_of([&] {
+                while (stream->read(out)) {
+                }
+              }).kind(),
+              ErrorKind::kInvalid);
+  }
+}
+
 TEST_F(ClientTest, CancelReturnsABlockedRead) {
   auto stream = client_.create_container("c1", {}, {}).stream;
   std::thread canceller([&] {

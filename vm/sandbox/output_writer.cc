@@ -15,6 +15,7 @@
 namespace husk::vm {
 namespace {
 
+constexpr size_t kSmall = 64u << 10;
 constexpr int kPatience = static_cast<int>(std::chrono::milliseconds(deadline::kLateOutput).count());
 
 }  // namespace
@@ -50,7 +51,15 @@ void OutputWriter::add(Item item) {
   wake();
 }
 
+// A line behind a line that waits is one piece with it. The first one may be on its way already.
 void OutputWriter::write(std::string data) {
+  {
+    std::lock_guard lock(mutex_);
+    if (items_.size() > 1 && items_.back().kind == Item::Kind::kData && items_.back().data.size() < kSmall) {
+      items_.back().data += data;
+      return;
+    }
+  }
   add({Item::Kind::kData, std::move(data), {}});
 }
 
