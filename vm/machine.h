@@ -63,8 +63,8 @@ class Machine {
   virtual Slot plug_dead_card() = 0;
   // Plugs a virtio-blk disk on an open block device, opened for writing unless readonly.
   virtual Slot plug_disk(UniqueFd disk, bool readonly) = 0;
-  // Takes a device out, in two steps: the guest has to let go of it in between (turn its
-  // slot's power off), and QEMU has to have been asked before.
+  // Takes a device out, in two steps: in between the guest has to let go of it (turn its slot's power off,
+  // which alone will do, too: a guest that parks it is not asked).
   virtual void ask_unplug(const Slot& slot) = 0;
   // Waits until it is out and gives the port back. A card's tap is closed in any case. Throws kTimeout when
   // the guest keeps it: then its port stays taken, and a disk open.

@@ -13,14 +13,13 @@ namespace husk {
 
 // False: the stream has ended. late: because the answer did not come in time.
 template <typename Stream, typename Answer>
-bool read_first(grpc::ClientContext& context, Stream& stream, Answer& answer, bool& late,
-                std::chrono::milliseconds timeout = deadline::kAgentCall) {
+bool read_first(grpc::ClientContext& context, Stream& stream, Answer& answer, bool& late) {
   std::mutex mutex;
   std::condition_variable changed;
   bool done = false;
   std::thread watchdog([&] {
     std::unique_lock lock(mutex);
-    late = !changed.wait_for(lock, timeout, [&] { return done; });
+    late = !changed.wait_for(lock, deadline::kAgentCall, [&] { return done; });
     if (late) context.TryCancel();
   });
   const bool ok = stream.Read(&answer);

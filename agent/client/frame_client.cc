@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "agent/client/frame_attach_stream.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/deadlines.h"
@@ -24,10 +26,15 @@ Reply reply_of(const Frame& frame, const std::string& what) {
   throw error;
 }
 
-// Why there is no answer.
-[[noreturn]] void throw_no_answer(const FrameInbox& inbox, const std::string& what) {
-  Error error = inbox.gone() ? Error(ErrorKind::kGuestDied, "the connection to the guest is gone")
-                             : Error(ErrorKind::kInvalid, "the guest gave no answer, or too large a one");
+// The reply, or why there is none.
+Reply reply_in_time(FrameInbox& inbox, std::chrono::steady_clock::time_point end, const std::string& what) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+  bool late = false;
+  if (const std::optional<Frame> frame = inbox.next(std::max(left, std::chrono::milliseconds(0)), late))
+    return reply_of(*frame, what);
+  Error error = late           ? Error(ErrorKind::kTimeout, "the guest did not answer in time", ETIMEDOUT)
+                : inbox.gone() ? Error(ErrorKind::kGuestDied, "the connection to the guest is gone")
+                               : Error(ErrorKind::kInvalid, "the guest gave no answer, or too large a one");
   if (!what.empty()) error.add_context(what);
   throw error;
 }
@@ -79,7 +86,8 @@ bool FrameClient::write(uint32_t session, FrameKind kind, std::string_view data)
   return link_.write(session, kind, data);
 }
 
-FrameClient::Session FrameClient::open(const agent::Request& request) {
+// A request that is not taken in time has no answer in time, either.
+FrameClient::Session FrameClient::open(const agent::Request& request, std::chrono::milliseconds timeout) {
   Session session{0, std::make_shared<FrameInbox>()};
   {
     std::lock_guard lock(mutex_);
@@ -88,7 +96,7 @@ FrameClient::Session FrameClient::open(const agent::Request& request) {
     if (gone_) session.inbox->end(true);
   }
   try {
-    link_.write(session.id, FrameKind::kRequest, request.SerializeAsString());
+    link_.write(session.id, FrameKind::kRequest, request.SerializeAsString(), timeout);
   } catch (const Error&) {  // too large
     forget(session.id);
     throw;
@@ -98,15 +106,16 @@ FrameClient::Session FrameClient::open(const agent::Request& request) {
 
 Reply FrameClient::call(const agent::Request& request, const std::string& what,
                         std::chrono::milliseconds timeout) {
-  const Session session = open(request);
-  bool late = false;
-  const std::optional<Frame> frame = session.inbox->next(timeout, late);
-  forget(session.id);
-  if (frame) return reply_of(*frame, what);
-  if (!late) throw_no_answer(*session.inbox, what);
-  Error error(ErrorKind::kTimeout, "the guest did not answer in time", ETIMEDOUT);
-  if (!what.empty()) error.add_context(what);
-  throw error;
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  const Session session = open(request, timeout);
+  try {
+    Reply reply = reply_in_time(*session.inbox, end, what);
+    forget(session.id);
+    return reply;
+  } catch (const Error&) {
+    forget(session.id);
+    throw;
+  }
 }
 
 void FrameClient::tell(const agent::Request& notice) {
@@ -115,15 +124,11 @@ void FrameClient::tell(const agent::Request& notice) {
 }
 
 std::unique_ptr<AttachStream> FrameClient::attach(const agent::Request& request, agent::Attached& attached) {
-  const Session session = open(request);
-  bool late = false;
+  const auto end = std::chrono::steady_clock::now() + deadline::kAgentCreate;
+  const Session session = open(request, deadline::kAgentCreate);
   std::unique_ptr<AttachStream> stream =
       attach_stream(*this, session.id, session.inbox);  // ends it, if we throw
-  const std::optional<Frame> frame = session.inbox->next(deadline::kAgentCreate, late);
-  if (!frame && late)
-    throw Error(ErrorKind::kTimeout, "the guest did not make the process in time", ETIMEDOUT);
-  if (!frame) throw_no_answer(*session.inbox, "");
-  Reply reply = reply_of(*frame, "");
+  Reply reply = reply_in_time(*session.inbox, end, "");
   if (!reply.has_attached())
     throw Error(ErrorKind::kInvalid, "the guest's first word on an attached stream is not \"attached\"");
   attached = std::move(*reply.mutable_attached());

@@ -37,6 +37,7 @@ class FrameInbox {
     size_t on_the_way = 0, untold = 0;
   };
   bool fits(const wire::Frame& frame);
+  wire::Frame* last_of(wire::FrameKind output);
   std::optional<wire::Frame> take_first();
   Window& window(wire::FrameKind output);
 
@@ -71,7 +72,7 @@ class FrameClient {
     uint32_t id;
     std::shared_ptr<FrameInbox> inbox;
   };
-  Session open(const agent::Request& request);
+  Session open(const agent::Request& request, std::chrono::milliseconds timeout);
   void hear();
   void hear_one(wire::Frame frame);
   std::shared_ptr<FrameInbox> find(uint32_t session);

@@ -20,7 +20,6 @@ std::vector<std::string> Guest::create_container(ContainerOptions options) {
       volumes_);
   options.numbers = localize_devices(options.config, options.devices, options.all_devices);
   const std::string id = options.id;
-  options.cgroup = spare_cgroup_.take(options.config);
   {
     std::lock_guard lock(mutex_);
     if (containers_.count(id)) throw Error(ErrorKind::kExists, "container " + id + " exists");
@@ -29,6 +28,7 @@ std::vector<std::string> Guest::create_container(ContainerOptions options) {
     containers_[id];  // the id is taken
   }
   try {
+    options.cgroup = spare_cgroup_.take(options.config);
     std::vector<std::string> warnings;
     std::shared_ptr<Container> made = Container::create(reaper_, init_program_, std::move(options), warnings);
     std::lock_guard lock(mutex_);

@@ -1,6 +1,5 @@
 #include "agent/guest/process.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -13,19 +12,6 @@
 #include "libcontainer/base/error.h"
 
 namespace husk::guest {
-namespace {
-
-constexpr int kOutputPipe = 1 << 20;  // bytes; not more than wire::kMaxRest
-
-// Large, so that a lot is moved at a time; smaller where the kernel does not want to.
-std::pair<UniqueFd, UniqueFd> make_output_pipe() {
-  auto pipe = make_pipe();
-  fcntl(pipe.second.get(), F_SETPIPE_SZ, kOutputPipe);
-  return pipe;
-}
-
-}  // namespace
-
 void set_window_size(int terminal, const WindowSize& size) {
   winsize out{};
   out.ws_row = static_cast<unsigned short>(std::min(size.rows, 65535u));
@@ -44,9 +30,9 @@ std::shared_ptr<Process> Process::create(Reaper& reaper, std::string id, Streams
   if (streams != Streams::kTerminal) {
     Stdio& ours = process->stdio_;
     std::tie(in, ours.in) = make_pipe();
-    std::tie(ours.out, out) = make_output_pipe();
+    std::tie(ours.out, out) = make_pipe();
     if (streams == Streams::kPipes)
-      std::tie(ours.err, err) = make_output_pipe();
+      std::tie(ours.err, err) = make_pipe();
     else
       err = dup_fd(out.get());
   }

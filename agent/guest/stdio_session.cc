@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 
 #include "libcontainer/base/error.h"
 
@@ -32,11 +33,23 @@ StdioSession::StdioSession(std::shared_ptr<Process> process, const Limits& limit
 }
 
 void StdioSession::run(const Sink& sink, const Finish& finish) {
-  sink_ = &sink;
   // Who writes does not have to stop each time that we could read: to go from one process to another is what
-  // costs an emulated CPU most.
+  // costs an emulated CPU most. The thread has other work after this.
   const sched_param none{};
   pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+  std::exception_ptr failure;
+  try {
+    serve(sink, finish);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  pthread_setschedparam(pthread_self(), SCHED_OTHER, &none);
+  give_back();
+  if (failure) std::rethrow_exception(failure);
+}
+
+void StdioSession::serve(const Sink& sink, const Finish& finish) {
+  sink_ = &sink;
   bool listening = sink({Output::Kind::kAttached, {}, {}, 0});
   // What an earlier attachment has closed stays closed.
   if (listening && !out_.fd) listening = end_of(out_);
@@ -51,10 +64,12 @@ void StdioSession::run(const Sink& sink, const Finish& finish) {
     if (listening && readable_err_ && !err_.eof) listening = forward(err_);
     if (listening && ended_ && !exit_said_) listening = say_exited(finish);
   }
-  pthread_setschedparam(pthread_self(), SCHED_OTHER, &none);  // the thread has other work after this
+}
+
+// stdin does not outlive the one who was typing; a terminal does.
+void StdioSession::give_back() {
   sink_ = nullptr;
   Stdio rest;
-  // stdin does not outlive the one who was typing; a terminal does.
   if (process_->terminal()) {
     rest.console = std::move(out_.fd);
   } else {
@@ -144,26 +159,36 @@ bool StdioSession::watch_stdin() {
   return (*sink_)({Output::Kind::kStdinClosed, {}, {}, 0});
 }
 
-// Pages move from the process's pipe to the host's port, by a pipe that nobody else can read from: so what is
-// announced is there.
+// A busy stream's pipe is made large, so that a lot is moved at a time, and gets one of ours behind it. False
+// where the kernel has none left.
+bool StdioSession::bridge(Stream& stream) {
+  if (stream.bridge_in) return true;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return false;
+  stream.bridge_out.reset(ends[0]);
+  stream.bridge_in.reset(ends[1]);
+  // Smaller where the kernel does not want to.
+  fcntl(stream.fd.get(), F_SETPIPE_SZ, limits_.chunk);
+  fcntl(stream.bridge_in.get(), F_SETPIPE_SZ, limits_.chunk);
+  return true;
+}
+
+// Pages move from the process's pipe to the host's port, by a pipe that nobody else can read from: so much as
+// is announced is in it.
 bool StdioSession::splice(Stream& stream) {
-  if (!bridge_in_) {
-    std::tie(bridge_out_, bridge_in_) = make_pipe();
-    fcntl(bridge_in_.get(), F_SETPIPE_SZ, limits_.chunk);
-  }
-  const ssize_t n = ::splice(stream.fd.get(), nullptr, bridge_in_.get(), nullptr,
+  const ssize_t n = ::splice(stream.fd.get(), nullptr, stream.bridge_in.get(), nullptr,
                              std::min(room(stream), limits_.chunk), SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return true;
   if (n <= 0) return end_of(stream);
   const auto size = static_cast<size_t>(n);
   stream.busy = size >= kRead;
   stream.on_the_way += size;
-  return (*sink_)({stream.data_kind, {}, {}, 0, bridge_out_.get(), size});
+  return (*sink_)({stream.data_kind, {}, {}, 0, stream.bridge_out.get(), size});
 }
 
 // One read; at EOF says so.
 bool StdioSession::forward(Stream& stream) {
-  if (stream.busy && !process_->terminal()) return splice(stream);
+  if (stream.busy && !process_->terminal() && bridge(stream)) return splice(stream);
   std::string data(std::min(room(stream), kRead), '\0');
   ssize_t n = read(stream.fd.get(), data.data(), data.size());
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return true;

@@ -40,7 +40,8 @@ class StdioSession {
   // Takes the process's streams until run() returns. Throws kWrongState when they are taken.
   StdioSession(std::shared_ptr<Process> process, const Limits& limits);
 
-  // Returns once the process has ended and both outputs are at EOF, or nobody listens.
+  // Returns once the process has ended and both outputs are at EOF, or nobody listens. Throws what sink and
+  // finish do.
   void run(const Sink& sink, const Finish& finish);
 
   void write_stdin(std::string data);  // throws kInvalid when more than the window is on the way
@@ -55,20 +56,24 @@ class StdioSession {
  private:
   struct Stream {
     Output::Kind data_kind, eof_kind;
-    UniqueFd fd;            // stdout's is the terminal's master where there is one
-    size_t on_the_way = 0;  // sent, and not taken yet
-    bool eof = false;       // was said
-    bool closed = false;    // the host's reader is gone
-    bool busy = false;      // the last read brought a whole chunk
+    UniqueFd fd;                     // stdout's is the terminal's master where there is one
+    size_t on_the_way = 0;           // sent, and not taken yet
+    bool eof = false;                // was said
+    bool closed = false;             // the host's reader is gone
+    bool busy = false;               // the last read brought as much as it could
+    UniqueFd bridge_in, bridge_out;  // a pipe, once it is busy
   };
 
   void wake();
+  void serve(const Sink& sink, const Finish& finish);
+  void give_back();
   bool obey();
   bool wait_events();
   bool feed_stdin();
   bool watch_stdin();
   size_t room(const Stream& stream) const;
   bool forward(Stream& stream);
+  bool bridge(Stream& stream);
   bool splice(Stream& stream);
   bool drain(Stream& stream);
   bool end_of(Stream& stream);
@@ -81,9 +86,8 @@ class StdioSession {
 
   // The loop's own.
   UniqueFd in_;
-  Stream out_{Output::Kind::kStdout, Output::Kind::kStdoutEof, {}, 0, false, false, false};
-  Stream err_{Output::Kind::kStderr, Output::Kind::kStderrEof, {}, 0, false, false, false};
-  UniqueFd bridge_in_, bridge_out_;  // a pipe, once there is a busy stream
+  Stream out_{Output::Kind::kStdout, Output::Kind::kStdoutEof, {}, 0, false, false, false, {}, {}};
+  Stream err_{Output::Kind::kStderr, Output::Kind::kStderrEof, {}, 0, false, false, false, {}, {}};
   bool exit_said_ = false;
   bool readable_out_ = false, readable_err_ = false, unread_in_ = false, ended_ = false;
 

@@ -25,15 +25,6 @@ grpc::Status at_border(F&& f) {
   }
 }
 
-// The same for what the timeline shows.
-template <typename F>
-grpc::Status at_border(const char* call, F&& f) {
-  return at_border([&] {
-    trace::Span span(call);
-    f();
-  });
-}
-
 // Ids name folders and cgroups.
 inline const std::string& checked_id(const std::string& id) {
   spec::validate_id(id);

@@ -1,5 +1,6 @@
 #include "agent/server/process_session.h"
 
+#include "agent/guest/log.h"
 #include "agent/server/border.h"
 #include "spec/binary.h"
 
@@ -67,17 +68,16 @@ void ProcessSession::run(guest::Guest& guest, agent::Request request) {
   Made made = make(guest, request);
   request.Clear();
   guest::StdioSession stdio(made.process, kLimits);
-  attend(&stdio);
+  const Attendance attendance(*this, stdio);
   bool told = false;
   stdio.run(
       [&](guest::Output output) {
         if (output.kind == guest::Output::Kind::kAttached)
           return link_.write(session_, FrameKind::kReply, made.reply.SerializeAsString());
         told |= output.kind == guest::Output::Kind::kExited;
-        return say(std::move(output));
+        return output.pipe >= 0 ? splice(stdio, output) : say(std::move(output));
       },
       [&](ExitStatus status) { return made.container->finish(*made.process, status); });
-  attend(nullptr);
   if (told) made.container->collected(made.process->id());
 }
 
@@ -87,11 +87,20 @@ void ProcessSession::attend(guest::StdioSession* stdio) {
   if (stdio_ && ended_) stdio_->detach();
 }
 
+// A stream of which something is lost is at its end, as for a reader who finds an error in it.
+bool ProcessSession::splice(guest::StdioSession& stdio, const guest::Output& output) {
+  const bool is_stdout = output.kind == guest::Output::Kind::kStdout;
+  const auto spliced = link_.splice(session_, is_stdout ? FrameKind::kStdout : FrameKind::kStderr,
+                                    output.pipe, output.in_pipe);
+  if (spliced == wire::FrameLink::Spliced::kLost) {
+    guest::log_warning(std::string(is_stdout ? "stdout" : "stderr") +
+                       ": what was written cannot be read any more");
+    is_stdout ? stdio.close_stdout() : stdio.close_stderr();
+  }
+  return spliced != wire::FrameLink::Spliced::kGone;
+}
+
 bool ProcessSession::say(guest::Output output) {
-  if (output.pipe >= 0)
-    return link_.splice(session_,
-                        output.kind == guest::Output::Kind::kStdout ? FrameKind::kStdout : FrameKind::kStderr,
-                        output.pipe, output.in_pipe);
   agent::Output message;
   switch (output.kind) {
     case guest::Output::Kind::kAttached:  // has words of its own

@@ -20,7 +20,14 @@ class ProcessSession {
   void hear(wire::Frame frame);
 
  private:
+  // What the host says is for this one, as long as it lives.
+  struct Attendance {
+    Attendance(ProcessSession& s, guest::StdioSession& stdio) : session(s) { session.attend(&stdio); }
+    ~Attendance() { session.attend(nullptr); }
+    ProcessSession& session;
+  };
   void attend(guest::StdioSession* stdio);
+  bool splice(guest::StdioSession& stdio, const guest::Output& output);
   void obey(guest::StdioSession& stdio, wire::Frame& frame);
   bool say(guest::Output output);
 

@@ -20,7 +20,6 @@ namespace {
 
 constexpr size_t kBuffer = 128u << 10;
 constexpr unsigned kSizeBits = 24;
-constexpr int kPatience = static_cast<int>(std::chrono::milliseconds(deadline::kAgentCall).count());
 
 bool is_socket(int fd) {
   struct stat st {};
@@ -48,12 +47,18 @@ FrameLink::FrameLink(UniqueFd fd)
   set_nonblocking(fd_.get(), true);
 }
 
-// False: the connection has ended, or nothing happens for so long.
-bool FrameLink::wait(short events, int timeout_ms) {
+FrameLink::Clock::time_point FrameLink::until(std::chrono::milliseconds timeout) const {
+  return patient_ ? Clock::time_point::max() : Clock::now() + timeout;
+}
+
+// False: the connection has ended, or nothing has happened by then.
+bool FrameLink::wait(short events, Clock::time_point end) {
   pollfd fds[] = {{fd_.get(), events, 0}, {ended_.get(), POLLIN, 0}};
   int ready;
-  while ((ready = poll(fds, 2, timeout_ms)) < 0)
-    if (errno != EINTR) return false;
+  do {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
+    ready = poll(fds, 2, end == Clock::time_point::max() ? -1 : static_cast<int>(std::max<int64_t>(left, 0)));
+  } while (ready < 0 && errno == EINTR);
   return ready > 0 && fds[1].revents == 0;
 }
 
@@ -62,7 +67,7 @@ size_t FrameLink::read_some(char* to, size_t size) {
   for (;;) {
     const ssize_t n = ::read(fd_.get(), to, size);
     if (n > 0) return static_cast<size_t>(n);
-    if (n == 0 || (errno != EAGAIN && errno != EINTR) || !wait(POLLIN, -1)) return 0;
+    if (n == 0 || (errno != EAGAIN && errno != EINTR) || !wait(POLLIN, Clock::time_point::max())) return 0;
   }
 }
 
@@ -112,14 +117,14 @@ std::optional<Frame> FrameLink::read() {
 }
 
 // A virtio port takes 32 KiB at most in one write, and nothing while the host's queue is full.
-bool FrameLink::write_all(const char* data, size_t size) {
+bool FrameLink::write_all(const char* data, size_t size, Clock::time_point end) {
   while (size > 0) {
     const ssize_t n = is_socket_ ? send(fd_.get(), data, size, MSG_NOSIGNAL) : ::write(fd_.get(), data, size);
     if (n >= 0) {
       data += n;
       size -= static_cast<size_t>(n);
     } else if (errno == EAGAIN) {
-      if (!wait(POLLOUT, patient_ ? -1 : kPatience)) return false;
+      if (!wait(POLLOUT, end)) return false;
     } else if (errno != EINTR) {
       return false;
     }
@@ -127,38 +132,71 @@ bool FrameLink::write_all(const char* data, size_t size) {
   return true;
 }
 
-bool FrameLink::splice_all(int pipe, size_t size) {
-  while (size > 0) {
-    const ssize_t n = ::splice(pipe, nullptr, fd_.get(), nullptr, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+bool FrameLink::write_zeros(size_t size, Clock::time_point end) {
+  const std::string zeros(size, '\0');
+  return write_all(zeros.data(), zeros.size(), end);
+}
+
+// As many as move by themselves. What does not may be the pipe's fault: a page of a file that has become
+// unreadable.
+size_t FrameLink::splice_some(int pipe, size_t size, Clock::time_point end) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t n =
+        ::splice(pipe, nullptr, fd_.get(), nullptr, size - done, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n > 0) {
-      size -= static_cast<size_t>(n);
-    } else if (n < 0 && errno == EAGAIN) {
-      if (!wait(POLLOUT, patient_ ? -1 : kPatience)) return false;
-    } else if (n == 0 || errno != EINTR) {
-      return false;
+      done += static_cast<size_t>(n);
+      continue;
     }
+    if (n < 0 && errno == EINTR) continue;
+    // It also says EAGAIN when nothing is left to move.
+    if (n == 0 || errno != EAGAIN || !wait_readable(pipe, 0) || !wait(POLLOUT, end)) break;
   }
-  return true;
+  return done;
 }
 
-bool FrameLink::splice(uint32_t session, FrameKind kind, int pipe, size_t size) {
+// As many as can be read. A short count may also be the connection's end.
+size_t FrameLink::copy_some(int pipe, size_t size, Clock::time_point end) {
+  size_t done = 0;
+  std::array<char, 4096> part;
+  while (done < size) {
+    const ssize_t n = ::read(pipe, part.data(), std::min(part.size(), size - done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0 || !write_all(part.data(), static_cast<size_t>(n), end)) break;
+    done += static_cast<size_t>(n);
+  }
+  return done;
+}
+
+FrameLink::Spliced FrameLink::splice(uint32_t session, FrameKind kind, int pipe, size_t size) {
   const Header header = make_header(session, kind, size);
-  std::lock_guard lock(write_mutex_);
-  const bool written =
-      write_all(reinterpret_cast<const char*>(header.data()), sizeof header) && splice_all(pipe, size);
-  if (!written) end();
-  return written;
+  const auto end = until(deadline::kAgentCall);
+  std::unique_lock lock(write_mutex_);
+  bool written = write_all(reinterpret_cast<const char*>(header.data()), sizeof header, end);
+  size_t left = size;
+  if (written) left -= splice_some(pipe, left, end);
+  if (written && left > 0) left -= copy_some(pipe, left, end);
+  // The size has been said: there have to be so many.
+  if (written && left > 0) written = write_zeros(left, end);
+  if (!written) this->end();
+  return !written ? Spliced::kGone : left > 0 ? Spliced::kLost : Spliced::kAll;
 }
 
-bool FrameLink::write(uint32_t session, FrameKind kind, std::string_view data) {
+bool FrameLink::write(uint32_t session, FrameKind kind, std::string_view data,
+                      std::chrono::milliseconds timeout) {
   if (data.size() > kMaxFrame) throw Error(ErrorKind::kInvalid, "a frame of more than 16 MiB");
   const Header header = make_header(session, kind, data.size());
-  std::lock_guard lock(write_mutex_);
+  const auto end = until(timeout);
+  std::unique_lock lock(write_mutex_, std::defer_lock);
+  if (patient_)
+    lock.lock();
+  else if (!lock.try_lock_until(end))
+    return false;
   out_.assign(reinterpret_cast<const char*>(header.data()), sizeof header);
   out_.append(data);
-  const bool written = write_all(out_.data(), out_.size());
+  const bool written = write_all(out_.data(), out_.size(), end);
   // Half a frame is none.
-  if (!written) end();
+  if (!written) this->end();
   if (out_.capacity() > 2 * kMaxBulk) std::string().swap(out_);
   return written;
 }

@@ -5,6 +5,7 @@
 // is new, by its request.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -12,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/fd.h"
 
 namespace husk::wire {
@@ -22,8 +24,8 @@ enum class FrameKind : uint8_t {
   kReply,        // guest: agent.Reply; of a call the last frame, of a process the first
   kInput,        // host: agent.Input
   kOutput,       // guest: agent.Output
-  kStdin,        // host: bytes, at most kMaxChunk
-  kStdout,       // guest: the same
+  kStdin,        // host: bytes, at most kMaxChunk (wire.h)
+  kStdout,       // guest: bytes, at most kMaxBulk
   kStderr,
   kEnd,  // either side: nothing more is said in this session, and nothing heard
 };
@@ -45,23 +47,31 @@ class FrameLink {
 
   // The next one, of one thread; nothing at the connection's end. Throws kInvalid for what is no frame.
   std::optional<Frame> read();
-  // From any thread. False when the connection has ended, or the other side has taken nothing for kAgentCall
-  // (that ends it) where `patient` is not set.
-  bool write(uint32_t session, FrameKind kind, std::string_view data);
-  // The same of so many bytes (at most kMaxBulk) that are in a pipe: its pages leave as they are.
-  bool splice(uint32_t session, FrameKind kind, int pipe, size_t size);
+  // From any thread. False when the connection has ended, or when the other side has not taken the frame in
+  // time, which ends the connection if it was this frame's turn.
+  bool write(uint32_t session, FrameKind kind, std::string_view data,
+             std::chrono::milliseconds timeout = deadline::kAgentCall);
+  // The same of so many bytes (at most kMaxBulk) that are in a pipe, whose read end does not block: its pages
+  // leave as they are. kLost: some of them cannot be read (any more); zeros are in their place.
+  enum class Spliced { kAll, kLost, kGone };
+  Spliced splice(uint32_t session, FrameKind kind, int pipe, size_t size);
   // The connection ends: whoever reads or writes returns.
   void end() noexcept;
   int fd() const { return fd_.get(); }
+  // No write has a deadline from now on.
   void set_patient() { patient_ = true; }
 
  private:
   bool fill();
   size_t read_some(char* to, size_t size);
   std::optional<Frame> read_rest(Frame frame, size_t size);
-  bool wait(short events, int timeout_ms);
-  bool write_all(const char* data, size_t size);
-  bool splice_all(int pipe, size_t size);
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point until(std::chrono::milliseconds timeout) const;
+  bool wait(short events, Clock::time_point end);
+  bool write_all(const char* data, size_t size, Clock::time_point end);
+  bool write_zeros(size_t size, Clock::time_point end);
+  size_t splice_some(int pipe, size_t size, Clock::time_point end);
+  size_t copy_some(int pipe, size_t size, Clock::time_point end);
 
   const UniqueFd fd_;
   const UniqueFd ended_;  // eventfd
@@ -72,7 +82,7 @@ class FrameLink {
   std::unique_ptr<char[]> buffer_;
   size_t begin_ = 0, end_ = 0;
 
-  std::mutex write_mutex_;
+  std::timed_mutex write_mutex_;
   std::string out_;  // a header and its payload leave in one piece
 };
 

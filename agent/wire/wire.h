@@ -22,7 +22,7 @@ inline constexpr size_t kOutputWindow = 1u << 20;   // the same of each output, 
 inline constexpr size_t kMaxRest = 1u << 20;        // of an output beyond it, once the process has ended
 inline constexpr unsigned kMaxConnections = 64;     // that Listen and Carry have at a time
 inline constexpr int kMaxChanges = 256;             // of files, in one NotifyChanges
-inline constexpr int kMaxRpcMessage = 16 << 20;     // a config.json may be large
+inline constexpr int kMaxRpcMessage = 1 << 20;      // a chunk or a datagram, and its wrapping
 
 // Takes the fd over. Such a channel cannot reconnect: when the fd ends, every call fails with UNAVAILABLE.
 std::shared_ptr<grpc::Channel> make_channel(UniqueFd socket);

@@ -27,7 +27,7 @@
 
 namespace {
 
-constexpr size_t kThreadStack = 512u << 10;  // two threads an attached process; no handler recurses
+constexpr size_t kThreadStack = 512u << 10;              // one an attached process; no handler recurses
 constexpr const char* kInitInGuest = "/sbin/husk-init";  // a link to ourselves
 
 void prepare_process() {

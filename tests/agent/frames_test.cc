@@ -73,16 +73,47 @@ TEST(Frames, WritersDoNotMixTheirs) {
 }
 
 TEST(Frames, WhatIsInAPipeIsMoved) {
+  using Spliced = FrameLink::Spliced;
   Links links;
   auto [out, in] = make_pipe();
+  set_nonblocking(out.get(), true);
   write_all(in.get(), pattern(50000), "write");
-  EXPECT_TRUE(links.one.splice(3, FrameKind::kStderr, out.get(), 40000));
-  EXPECT_TRUE(links.one.splice(3, FrameKind::kStderr, out.get(), 10000));
+  EXPECT_EQ(links.one.splice(3, FrameKind::kStderr, out.get(), 40000), Spliced::kAll);
+  EXPECT_EQ(links.one.splice(3, FrameKind::kStderr, out.get(), 10000), Spliced::kAll);
   std::string got;
   for (int i = 0; i < 2; ++i) got += links.other.read()->data;
   EXPECT_TRUE(got == pattern(50000));
-  in.reset();
-  EXPECT_FALSE(links.one.splice(3, FrameKind::kStderr, out.get(), 1)) << "what is announced has to be there";
+}
+
+TEST(Frames, WhatIsLostInAPipeHarmsNoOtherFrame) {
+  using Spliced = FrameLink::Spliced;
+  Links links;
+  auto [out, in] = make_pipe();
+  set_nonblocking(out.get(), true);
+  write_all(in.get(), "abc", "write");
+  EXPECT_EQ(links.one.splice(3, FrameKind::kStdout, out.get(), 5), Spliced::kLost);
+  EXPECT_TRUE(links.one.write(4, FrameKind::kEnd, ""));
+  EXPECT_EQ(links.other.read()->data, std::string("abc\0\0", 5));
+  EXPECT_EQ(links.other.read()->session, 4u);
+  links.other.end();
+  write_all(in.get(), "abc", "write");
+  EXPECT_EQ(links.one.splice(3, FrameKind::kStdout, out.get(), 3), Spliced::kGone);
+}
+
+TEST(Frames, WhoWaitsForAnothersWriteHasADeadlineOfHisOwn) {
+  Links links;
+  std::thread stuck([&] { EXPECT_FALSE(links.one.write(1, FrameKind::kRequest, pattern(4 << 20))); });
+  while (!wait_readable(links.other.fd(), 100)) {
+  }
+  EXPECT_FALSE(links.one.write(2, FrameKind::kRequest, "x", std::chrono::milliseconds(1)));
+  links.other.end();
+  stuck.join();
+}
+
+TEST(Frames, HalfAFrameThatIsNotTakenInTimeEndsTheConnection) {
+  Links links;
+  EXPECT_FALSE(links.one.write(1, FrameKind::kRequest, pattern(4 << 20), std::chrono::milliseconds(1)));
+  EXPECT_FALSE(links.one.read());
 }
 
 TEST(Frames, WhatIsNoneIsRefused) {
@@ -117,7 +148,24 @@ TEST(FrameInbox, KeepsSmallOutputInFewPieces) {
   EXPECT_FALSE(inbox.gone());
 }
 
+TEST(FrameInbox, TwoOutputsByTurnsAreTwoPieces) {
+  FrameInbox inbox;
+  for (int i = 0; i < 100000; ++i) {
+    ASSERT_TRUE(inbox.add({1, FrameKind::kStdout, "x"}));
+    ASSERT_TRUE(inbox.add({1, FrameKind::kStderr, "y"}));
+  }
+  ASSERT_TRUE(inbox.add({1, FrameKind::kOutput, "word"}));
+  ASSERT_TRUE(inbox.add({1, FrameKind::kStdout, "z"}));
+  for (const std::string& data :
+       {std::string(100000, 'x'), std::string(100000, 'y'), std::string("word"), std::string("z")})
+    EXPECT_EQ(inbox.next()->data, data);
+}
+
 TEST(FrameInbox, IsBounded) {
+  FrameInbox empty;
+  size_t frames = 0;
+  while (empty.add({1, FrameKind::kStdout, ""}) && empty.add({1, FrameKind::kOutput, ""})) ++frames;
+  EXPECT_LT(frames, 10000u);
   FrameInbox words;
   size_t count = 0;
   while (words.add({1, FrameKind::kOutput, ""})) ++count;
