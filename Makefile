@@ -11,7 +11,7 @@ SHELL := /bin/bash
 # --- flags -----------------------------------------------------------------------------------------------------------
 VERSION := 0.1.0
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
-CPPFLAGS += -I. -I$(BUILD)/gen -I/usr/include/libnl3 -DGRPC_USE_PROTO_LITE -DSPDLOG_FMT_EXTERNAL -DFMT_HEADER_ONLY -D_GNU_SOURCE
+CPPFLAGS += -I. -I$(BUILD)/gen -I/usr/include/libnl3 -DSPDLOG_FMT_EXTERNAL -DFMT_HEADER_ONLY -D_GNU_SOURCE
 CXXFLAGS ?= -O2
 CXXFLAGS += -std=c++20 -Wall -Wextra -Werror -fno-plt -ffunction-sections -fdata-sections
 # gcc 12 sees overlaps in assignments of string literals (its bug 105651).
@@ -31,9 +31,6 @@ else
 STATIC := -static
 endif
 
-# Debian's .pc files leave out what the static archives need of one another.
-GRPC_LIBS = -Wl,--start-group $(shell pkg-config --static --libs grpc++_unsecure protobuf-lite) -laddress_sorting -lupb \
-  -lcares -lz -Wl,--end-group
 NL_LIBS = $(shell pkg-config --static --libs libnl-3.0)
 
 # --- rooms: every *.cc of a folder goes into one archive; who may include whom is checked by tests/check-includes ----------
@@ -53,17 +50,17 @@ vm_DIRS := vm vm/qemu vm/share vm/net vm/sizing vm/template
 sandbox_DIRS := vm/sandbox vm/pool
 
 define room_rule
-$(BUILD)/lib/$(1).a: $(call room,$($(1)_DIRS)) $(if $(filter wire,$(1)),$(BUILD)/obj/gen/agent.pb.o $(BUILD)/obj/gen/agent.grpc.pb.o)
+$(BUILD)/lib/$(1).a: $(call room,$($(1)_DIRS)) $(if $(filter wire,$(1)),$(BUILD)/obj/gen/agent.pb.o)
 	@mkdir -p $$(@D); rm -f $$@; $$(AR) rcs $$@ $$^
 endef
 $(foreach r,$(ROOMS),$(eval $(call room_rule,$(r))))
 libs = $(patsubst %,$(BUILD)/lib/%.a,$(1))
 
 # --- generated code --------------------------------------------------------------------------------------------------
-GEN := $(BUILD)/gen/agent.pb.h $(BUILD)/gen/agent.grpc.pb.h
-$(BUILD)/gen/agent.pb.cc $(BUILD)/gen/agent.grpc.pb.cc $(GEN) &: agent/proto/agent.proto
+GEN := $(BUILD)/gen/agent.pb.h
+$(BUILD)/gen/agent.pb.cc $(GEN) &: agent/proto/agent.proto
 	@mkdir -p $(BUILD)/gen
-	protoc -Iagent/proto --cpp_out=$(BUILD)/gen --grpc_out=$(BUILD)/gen --plugin=protoc-gen-grpc=$$(command -v grpc_cpp_plugin) $<
+	protoc -Iagent/proto --cpp_out=$(BUILD)/gen $<
 
 $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.cc $(GEN)
 	@mkdir -p $(@D)
@@ -77,7 +74,7 @@ $(BUILD)/obj/%.o: %.cc
 $(call room,$(wire_DIRS) $(client_DIRS) $(server_DIRS) $(sandbox_DIRS) cmd/husk-agent cmd/husk-sandbox tests/agent tests/vm tests/fuzz): | $(GEN)
 
 # --- programs --------------------------------------------------------------------------------------------------------
-# husk, husk-shim and husk-init never link gRPC: they start in milliseconds.
+# husk, husk-shim and husk-init never link protobuf: they start in milliseconds.
 PROGRAMS := husk husk-sandbox husk-shim husk-agent husk-init husk-systemd
 husk_LIBS := sandbox host init container vm linux spec base
 husk_EXT := $(NL_LIBS) -lseccomp -lcap
@@ -87,9 +84,9 @@ husk-init_EXT := -lseccomp -lcap
 husk-systemd_LIBS := linux base
 husk-systemd_EXT := $(shell pkg-config --libs libsystemd)
 husk-sandbox_LIBS := sandbox client wire container vm linux spec base
-husk-sandbox_EXT = $(GRPC_LIBS) $(NL_LIBS) -lseccomp -lcap
+husk-sandbox_EXT = -lprotobuf-lite $(NL_LIBS) -lseccomp -lcap
 husk-agent_LIBS := server guest wire init linux spec base
-husk-agent_EXT = $(GRPC_LIBS) $(NL_LIBS) -lseccomp -lcap
+husk-agent_EXT = -lprotobuf-lite $(NL_LIBS) -lseccomp -lcap
 BIN := $(addprefix $(BUILD)/bin/,$(PROGRAMS))
 
 # Debian has no static libsystemd.
@@ -119,10 +116,10 @@ $(BUILD)/man/husk.toml.5: $(BUILD)/man/generate
 # --- dependencies ----------------------------------------------------------------------------------------------------
 # What builds husk, what runs it, what tests it: Debian 12's names.
 DEPS_BUILD := build-essential pkg-config libseccomp-dev libcap-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev \
-  libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc libnl-3-dev libsystemd-dev libgtest-dev
+  libprotobuf-dev protobuf-compiler libnl-3-dev libsystemd-dev libgtest-dev
 DEPS_GUEST := cpio lz4 kmod linux-source-6.1 flex bison bc libelf-dev libssl-dev xz-utils
 DEPS_RUN := qemu-system-x86 qemu-system-common
-DEPS_TEST := bats jq busybox-static docker.io podman conmon runc crun containernetworking-plugins iptables iproute2 \
+DEPS_TEST := bats jq libgrpc++-dev busybox-static docker.io podman conmon runc crun containernetworking-plugins iptables iproute2 \
   bsdextrautils bsdutils mount e2fsprogs uidmap slirp4netns procps socat sqlite3 containerd systemd
 DEPS_LINT := clang-format clang-tidy
 DEPS_FUZZ := clang libclang-rt-14-dev
@@ -171,7 +168,7 @@ fuzz_TEST_LIBS := server client guest wire init linux spec base
 fuzz_TEST_OBJS := $(patsubst %,$(BUILD)/obj/%.o,cmd/husk/exec_process cmd/husk/flags vm/qemu/qmp vm/sandbox/control)
 TEST_EXT = $(NL_LIBS) -lseccomp -lcap -lgtest -lgtest_main -lpthread
 linux_TEST_EXT = -lsystemd
-agent_TEST_EXT = $(shell pkg-config --libs grpc++_unsecure protobuf-lite)
+agent_TEST_EXT = -lprotobuf-lite
 fuzz_TEST_EXT = $(agent_TEST_EXT)
 
 define unit_rule

@@ -85,7 +85,6 @@ pids_of() {
 
 # What a sandbox holds: fds, threads.
 held() { echo "$(find "/proc/$1/fd" -mindepth 1 | wc -l) fds, $(find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l) threads"; }
-# gRPC's own threads come and go.
 holds_no_more() {
     local fds threads
     read -r fds _ threads _ < <(held "$1")

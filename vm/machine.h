@@ -37,11 +37,6 @@ struct MachineStart {
   bool saved = false;
 };
 
-// Our ends of the virtio-serial ports "husk.frames" and "husk.grpc" (SOCK_STREAM).
-struct AgentSockets {
-  UniqueFd frames, grpc;
-};
-
 // Where something is plugged.
 struct Slot {
   std::string id;    // the VMM's
@@ -76,7 +71,7 @@ class Machine {
   // then on. Only for a VM into which nothing is plugged. Throws.
   virtual void save(UniqueFd state) = 0;
   // Each can be taken once. The console is what the guest prints on its serial line (SOCK_STREAM).
-  virtual AgentSockets take_agent() = 0;
+  virtual UniqueFd take_agent() = 0;
   virtual UniqueFd take_console() = 0;
   virtual pid_t pid() const = 0;
   virtual int pidfd() const = 0;

@@ -4,9 +4,8 @@
 
 #include <chrono>
 
-#include "agent.grpc.pb.h"
+#include "agent.pb.h"
 #include "agent/client/frame_client.h"
-#include "agent/client/grpc_connections.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/message.h"
@@ -56,20 +55,9 @@ int64_t clock_offset(int64_t sent_ns, const agent::TakeTraceReply& reply, int64_
 }  // namespace
 
 struct AgentClient::Impl {
-  Impl(UniqueFd frame_socket, UniqueFd grpc_socket)
-      : frames(std::move(frame_socket)), grpc_socket(std::move(grpc_socket)) {}
+  explicit Impl(UniqueFd socket) : frames(std::move(socket)) {}
 
   FrameClient frames;
-  std::once_flag grpc_begun;
-  UniqueFd grpc_socket;
-  std::unique_ptr<agent::Agent::Stub> grpc_stub;
-
-  // Most containers live without it.
-  agent::Agent::Stub& stub() {
-    std::call_once(grpc_begun,
-                   [this] { grpc_stub = agent::Agent::NewStub(wire::make_channel(std::move(grpc_socket))); });
-    return *grpc_stub;
-  }
 
   agent::Reply call(const agent::Request& request, const std::string& what = "",
                     std::chrono::milliseconds timeout = deadline::kAgentCall) {
@@ -77,8 +65,7 @@ struct AgentClient::Impl {
   }
 };
 
-AgentClient::AgentClient(UniqueFd frames, UniqueFd grpc)
-    : impl_(std::make_unique<Impl>(std::move(frames), std::move(grpc))) {}
+AgentClient::AgentClient(UniqueFd socket) : impl_(std::make_unique<Impl>(std::move(socket))) {}
 
 AgentClient::~AgentClient() = default;
 
@@ -283,27 +270,30 @@ void AgentClient::shutdown() {
 }
 
 std::unique_ptr<ListenStream> AgentClient::listen(const GuestSocket& socket) {
-  agent::ListenRequest request;
-  agent::SocketFile& file = *request.mutable_file();
+  agent::Request request;
+  agent::SocketFile& file = *request.mutable_listen()->mutable_file();
   file.set_container_id(socket.container);
   file.set_index(socket.index);
   file.set_mode(socket.mode);
   file.set_uid(socket.uid);
   file.set_gid(socket.gid);
-  return listen_over_grpc(impl_->stub(), request);
+  return impl_->frames.listen(request);
 }
 
 std::unique_ptr<ListenStream> AgentClient::listen(const GuestPort& port) {
-  agent::ListenRequest request;
-  request.mutable_port()->set_network(port.network);
-  request.mutable_port()->set_address(port.address);
-  request.mutable_port()->set_port(port.port);
-  request.mutable_port()->set_datagrams(port.datagrams);
-  return listen_over_grpc(impl_->stub(), request);
+  agent::Request request;
+  agent::LoopbackPort& out = *request.mutable_listen()->mutable_port();
+  out.set_network(port.network);
+  out.set_address(port.address);
+  out.set_port(port.port);
+  out.set_datagrams(port.datagrams);
+  return impl_->frames.listen(request);
 }
 
 std::unique_ptr<CarryStream> AgentClient::carry(uint64_t connection) {
-  return carry_over_grpc(impl_->stub(), connection);
+  agent::Request request;
+  request.mutable_carry()->set_connection(connection);
+  return impl_->frames.carry(request);
 }
 
 bool AgentClient::notify_changes(const std::vector<FileChange>& changes) {

@@ -75,8 +75,8 @@ struct FileChange {
 
 class AgentClient {
  public:
-  // The ends of the ports "husk.frames" and "husk.grpc".
-  AgentClient(UniqueFd frames, UniqueFd grpc);
+  // The end of the port "husk.agent".
+  explicit AgentClient(UniqueFd socket);
   ~AgentClient();
 
   struct Hello {

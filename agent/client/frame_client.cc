@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "agent/client/connection_streams.h"
 #include "agent/client/frame_attach_stream.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/deadlines.h"
@@ -27,7 +28,7 @@ Reply reply_of(const Frame& frame, const std::string& what) {
 }
 
 // The reply, or why there is none.
-Reply reply_in_time(FrameInbox& inbox, std::chrono::steady_clock::time_point end, const std::string& what) {
+Reply reply_in_time(wire::Inbox& inbox, std::chrono::steady_clock::time_point end, const std::string& what) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
   bool late = false;
   if (const std::optional<Frame> frame = inbox.next(std::max(left, std::chrono::milliseconds(0)), late))
@@ -64,14 +65,10 @@ void FrameClient::hear() {
 void FrameClient::hear_one(Frame frame) {
   const uint32_t session = frame.session;
   const auto inbox = find(session);
-  if (!inbox) return;
-  if (frame.kind == FrameKind::kEnd)
-    inbox->end(false);
-  else if (!inbox->add(std::move(frame)))
-    forget(session);
+  if (inbox && !inbox->hear(std::move(frame))) forget(session);
 }
 
-std::shared_ptr<FrameInbox> FrameClient::find(uint32_t session) {
+std::shared_ptr<wire::Inbox> FrameClient::find(uint32_t session) {
   std::lock_guard lock(mutex_);
   const auto found = inboxes_.find(session);
   return found == inboxes_.end() ? nullptr : found->second;
@@ -86,36 +83,36 @@ bool FrameClient::write(uint32_t session, FrameKind kind, std::string_view data)
   return link_.write(session, kind, data);
 }
 
-// A request that is not taken in time has no answer in time, either.
-FrameClient::Session FrameClient::open(const agent::Request& request, std::chrono::milliseconds timeout) {
-  Session session{0, std::make_shared<FrameInbox>()};
-  {
-    std::lock_guard lock(mutex_);
-    while (!inboxes_.try_emplace(session.id = ++last_, session.inbox).second) {
-    }
-    if (gone_) session.inbox->end(true);
+// The number and what was made for it.
+template <typename Make>
+auto FrameClient::add_session(Make make) {
+  std::lock_guard lock(mutex_);
+  while (inboxes_.count(++last_)) {
   }
+  auto inbox = make(last_);
+  inboxes_[last_] = inbox;
+  if (gone_) inbox->end(true);
+  return std::pair(last_, inbox);
+}
+
+// A request that is not taken in time has no answer in time, either.
+void FrameClient::open(uint32_t session, FrameKind kind, const agent::Request& request,
+                       std::chrono::milliseconds timeout) {
   try {
-    link_.write(session.id, FrameKind::kRequest, request.SerializeAsString(), timeout);
+    link_.write(session, kind, request.SerializeAsString(), timeout);
   } catch (const Error&) {  // too large
-    forget(session.id);
+    forget(session);
     throw;
   }
-  return session;
 }
 
 Reply FrameClient::call(const agent::Request& request, const std::string& what,
                         std::chrono::milliseconds timeout) {
   const auto end = std::chrono::steady_clock::now() + timeout;
-  const Session session = open(request, timeout);
-  try {
-    Reply reply = reply_in_time(*session.inbox, end, what);
-    forget(session.id);
-    return reply;
-  } catch (const Error&) {
-    forget(session.id);
-    throw;
-  }
+  const auto [session, inbox] = add_session([](uint32_t) { return std::make_shared<FrameInbox>(); });
+  const std::shared_ptr<void> forgotten(nullptr, [this, id = session](void*) { forget(id); });
+  open(session, FrameKind::kRequest, request, timeout);
+  return reply_in_time(*inbox, end, what);
 }
 
 void FrameClient::tell(const agent::Request& notice) {
@@ -125,14 +122,34 @@ void FrameClient::tell(const agent::Request& notice) {
 
 std::unique_ptr<AttachStream> FrameClient::attach(const agent::Request& request, agent::Attached& attached) {
   const auto end = std::chrono::steady_clock::now() + deadline::kAgentCreate;
-  const Session session = open(request, deadline::kAgentCreate);
-  std::unique_ptr<AttachStream> stream =
-      attach_stream(*this, session.id, session.inbox);  // ends it, if we throw
-  Reply reply = reply_in_time(*session.inbox, end, "");
+  const auto [session, inbox] = add_session([](uint32_t) { return std::make_shared<FrameInbox>(); });
+  open(session, FrameKind::kRequest, request, deadline::kAgentCreate);
+  std::unique_ptr<AttachStream> stream = attach_stream(*this, session, inbox);  // ends it, if we throw
+  Reply reply = reply_in_time(*inbox, end, "");
   if (!reply.has_attached())
     throw Error(ErrorKind::kInvalid, "the guest's first word on an attached stream is not \"attached\"");
   attached = std::move(*reply.mutable_attached());
   return stream;
+}
+
+std::unique_ptr<ListenStream> FrameClient::listen(const agent::Request& request) {
+  const auto end = std::chrono::steady_clock::now() + deadline::kAgentCall;
+  const auto [session, channel] = open_channel(request);
+  std::unique_ptr<ListenStream> stream = listen_stream(*this, session, channel);
+  reply_in_time(*channel, end, "");
+  return stream;
+}
+
+std::unique_ptr<CarryStream> FrameClient::carry(const agent::Request& request) {
+  const auto [session, channel] = open_channel(request);
+  return carry_stream(*this, session, channel);
+}
+
+std::pair<uint32_t, std::shared_ptr<wire::Channel>> FrameClient::open_channel(const agent::Request& request) {
+  const auto added =
+      add_session([this](uint32_t number) { return std::make_shared<wire::Channel>(link_, number); });
+  open(added.first, FrameKind::kOpen, request, deadline::kAgentCall);
+  return added;
 }
 
 }  // namespace husk

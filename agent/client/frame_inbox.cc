@@ -44,51 +44,18 @@ Frame* FrameInbox::last_of(FrameKind output) {
   return nullptr;
 }
 
-bool FrameInbox::add(Frame frame) {
-  std::lock_guard lock(mutex_);
-  if (ended_) return false;
+bool FrameInbox::take_in(Frame frame) {
   Frame* last = is_output(frame.kind) ? last_of(frame.kind) : nullptr;
-  if (!fits(frame))
-    ended_ = true;
-  else if (last && last->data.size() + frame.data.size() <= wire::kMaxBulk)
+  if (!fits(frame)) return false;
+  if (last && last->data.size() + frame.data.size() <= wire::kMaxBulk)
     last->data += frame.data;
   else
     frames_.push_back(std::move(frame));
-  changed_.notify_all();
-  return !ended_;
+  return true;
 }
 
-void FrameInbox::end(bool gone) {
-  std::lock_guard lock(mutex_);
-  ended_ = true;
-  gone_ |= gone;
-  changed_.notify_all();
-}
-
-std::optional<Frame> FrameInbox::take_first() {
-  if (frames_.empty()) return {};
-  Frame frame = std::move(frames_.front());
-  frames_.pop_front();
+void FrameInbox::given_out(const Frame& frame) {
   if (!is_output(frame.kind)) words_ -= frame.data.size();
-  return frame;
-}
-
-std::optional<Frame> FrameInbox::next(std::chrono::milliseconds timeout, bool& late) {
-  std::unique_lock lock(mutex_);
-  const auto there = [this] { return !frames_.empty() || ended_; };
-  late = !changed_.wait_for(lock, timeout, there);
-  return take_first();
-}
-
-std::optional<Frame> FrameInbox::next() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return !frames_.empty() || ended_; });
-  return take_first();
-}
-
-bool FrameInbox::gone() const {
-  std::lock_guard lock(mutex_);
-  return gone_;
 }
 
 size_t FrameInbox::take(FrameKind output, size_t bytes) {

@@ -13,7 +13,7 @@
 namespace husk::guest {
 namespace {
 
-constexpr size_t kMaxDatagram = 64u << 10;
+constexpr size_t kMaxDatagram = 63u << 10;  // with who sent it, a piece of a channel (agent/wire)
 
 // Who connected, as the kernel kept it. The host wants to be told, and has the last word.
 void ask_who(int socket, Heard& heard) {
@@ -118,9 +118,9 @@ bool Listening::receive_one(const Sink& sink) {
   Heard heard;
   sockaddr_storage from;
   socklen_t size = sizeof from;
-  const ssize_t n =
-      recvfrom(listener_.fd(), buffer_.data(), buffer_.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
-  if (n < 0) return true;
+  const ssize_t n = recvfrom(listener_.fd(), buffer_.data(), buffer_.size(), MSG_TRUNC,
+                             reinterpret_cast<sockaddr*>(&from), &size);
+  if (n < 0 || static_cast<size_t>(n) > buffer_.size()) return true;
   heard.datagram.peer.assign(reinterpret_cast<const char*>(&from), size);
   heard.datagram.data.assign(buffer_.data(), static_cast<size_t>(n));
   return sink(std::move(heard));

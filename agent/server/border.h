@@ -1,4 +1,4 @@
-// Where an RPC ends: exceptions become a status.
+// Where a request comes in: what it names is checked.
 #pragma once
 
 #include <optional>
@@ -12,18 +12,6 @@
 #include "spec/id.h"
 
 namespace husk {
-
-template <typename F>
-grpc::Status at_border(F&& f) {
-  try {
-    f();
-    return grpc::Status::OK;
-  } catch (const Error& e) {
-    return wire::to_status(e);
-  } catch (const std::exception& e) {
-    return wire::to_status(Error(ErrorKind::kInternal, e.what()));
-  }
-}
 
 // Ids name folders and cgroups.
 inline const std::string& checked_id(const std::string& id) {

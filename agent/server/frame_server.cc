@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "agent/server/border.h"
+#include "agent/server/channels.h"
 #include "agent/server/requests.h"
 
 namespace husk {
@@ -43,28 +44,29 @@ void FrameServer::hear() {
   try {
     while (std::optional<wire::Frame> frame = link_->read()) {
       if (frame->kind == FrameKind::kRequest)
-        begin(std::move(*frame));
+        begin(std::make_shared<ProcessSession>(*link_, frame->session), std::move(*frame));
+      else if (frame->kind == FrameKind::kOpen)
+        begin(std::make_shared<wire::Channel>(*link_, frame->session), std::move(*frame));
       else if (frame->kind == FrameKind::kNotice)
         heed(guest_, *frame);
-      else if (const auto session = find(frame->session))
-        session->hear(std::move(*frame));
+      else
+        pass_on(std::move(*frame));
     }
   } catch (const std::exception& e) {
     spdlog::error("the host: {}", e.what());
   }
 }
 
-void FrameServer::begin(wire::Frame frame) {
+void FrameServer::begin(Session session, wire::Frame frame) {
   const uint32_t id = frame.session;
-  auto session = std::make_shared<ProcessSession>(*link_, id);
   {
     std::lock_guard lock(mutex_);
     if (!sessions_.try_emplace(id, session).second)
       throw Error(ErrorKind::kInvalid, "a session that is there");
   }
   try {
-    workers_.run([this, id, session, data = std::move(frame.data)]() mutable {
-      carry_out(id, *session, std::move(data));
+    workers_.run([this, id, session = std::move(session), data = std::move(frame.data)]() mutable {
+      carry_out(id, session, std::move(data));
     });
   } catch (const Error& e) {
     reply(id, error_reply(e));
@@ -72,13 +74,17 @@ void FrameServer::begin(wire::Frame frame) {
 }
 
 // A call's reply is its end, and so is an error.
-void FrameServer::carry_out(uint32_t id, ProcessSession& session, std::string data) noexcept {
+void FrameServer::carry_out(uint32_t id, const Session& session, std::string data) noexcept {
   try {
     agent::Request request;
     if (!request.ParseFromString(data)) throw Error(ErrorKind::kInvalid, "no request");
     std::string().swap(data);  // a config may be large, and a process live long
-    if (!request.has_create() && !request.has_exec()) return reply(id, answer(guest_, request));
-    session.run(guest_, std::move(request));
+    if (const auto* channel = std::get_if<std::shared_ptr<wire::Channel>>(&session))
+      serve_channel(guest_, request, **channel);
+    else if (request.has_create() || request.has_exec())
+      std::get<std::shared_ptr<ProcessSession>>(session)->run(guest_, std::move(request));
+    else
+      return reply(id, answer(guest_, request));
     forget(id);
     link_->write(id, FrameKind::kEnd, {});
   } catch (const Error& e) {
@@ -86,6 +92,17 @@ void FrameServer::carry_out(uint32_t id, ProcessSession& session, std::string da
   } catch (const std::exception& e) {
     reply(id, error_reply(Error(ErrorKind::kInternal, e.what())));
   }
+}
+
+// What nobody waits for any more is no news.
+void FrameServer::pass_on(wire::Frame frame) {
+  std::optional<Session> session;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = sessions_.find(frame.session);
+    if (found != sessions_.end()) session = found->second;
+  }
+  if (session) std::visit([&](const auto& one) { one->hear(std::move(frame)); }, *session);
 }
 
 void FrameServer::forget(uint32_t id) {
@@ -96,12 +113,6 @@ void FrameServer::forget(uint32_t id) {
 void FrameServer::reply(uint32_t id, const agent::Reply& reply) {
   forget(id);
   link_->write(id, FrameKind::kReply, reply.SerializeAsString());
-}
-
-std::shared_ptr<ProcessSession> FrameServer::find(uint32_t id) {
-  std::lock_guard lock(mutex_);
-  const auto found = sessions_.find(id);
-  return found == sessions_.end() ? nullptr : found->second;
 }
 
 }  // namespace husk

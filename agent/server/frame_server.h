@@ -6,10 +6,12 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <variant>
 
 #include "agent/guest/guest.h"
 #include "agent/server/process_session.h"
 #include "agent/server/workers.h"
+#include "agent/wire/channel.h"
 #include "agent/wire/frames.h"
 
 namespace husk {
@@ -23,18 +25,19 @@ class FrameServer {
   void serve(UniqueFd fd, std::function<void(int fd)> wait_for_host, std::function<void()> on_end);
 
  private:
+  using Session = std::variant<std::shared_ptr<ProcessSession>, std::shared_ptr<wire::Channel>>;
   void hear();
-  void begin(wire::Frame frame);
-  void carry_out(uint32_t id, ProcessSession& session, std::string request) noexcept;
+  void begin(Session session, wire::Frame frame);
+  void carry_out(uint32_t id, const Session& session, std::string request) noexcept;
+  void pass_on(wire::Frame frame);
   void forget(uint32_t id);
   void reply(uint32_t id, const agent::Reply& reply);
-  std::shared_ptr<ProcessSession> find(uint32_t id);
 
   guest::Guest& guest_;
   std::optional<wire::FrameLink> link_;
   Workers workers_;
   std::mutex mutex_;
-  std::map<uint32_t, std::shared_ptr<ProcessSession>> sessions_;
+  std::map<uint32_t, Session> sessions_;
 };
 
 }  // namespace husk

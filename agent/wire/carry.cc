@@ -15,31 +15,26 @@ namespace {
 
 class Carrier {
  public:
-  Carrier(int socket, const DataStream& stream, int stop) : socket_(socket), stream_(stream), stop_(stop) {}
+  Carrier(int socket, Channel& channel) : socket_(socket), channel_(channel) {}
 
   bool run() {
     std::thread outward([this] { send_out(); });
     receive();
-    halt();
+    channel_.close();
     outward.join();
     return in_ended_ && out_ended_;
   }
 
  private:
   void receive();
+  bool heed(const Frame& frame);
   bool deliver(std::string_view data);
   void send_out();
   bool wait_for(short events, short& got, int timeout_ms = -1) const;
   void note_end(bool& which);
 
-  void halt() const {
-    uint64_t one = 1;
-    (void)!write(stop_, &one, sizeof one);
-  }
-
   const int socket_;
-  const DataStream& stream_;
-  const int stop_;
+  Channel& channel_;
   bool unread_ = false;  // nobody reads what we deliver
   std::mutex mutex_;     // of what follows
   bool in_ended_ = false, out_ended_ = false;
@@ -47,13 +42,14 @@ class Carrier {
 
 // False: it is over.
 bool Carrier::wait_for(short events, short& got, int timeout_ms) const {
-  pollfd fds[] = {{socket_, events, 0}, {stop_, POLLIN, 0}};
+  pollfd fds[] = {{socket_, events, 0}, {channel_.over(), POLLIN, 0}};
   while (poll(fds, 2, timeout_ms) < 0)
     if (errno != EINTR) return false;
   got = fds[0].revents;
   return fds[1].revents == 0;
 }
 
+// Whoever sees both ends first says so; the other side has seen them then, or will before it hears of it.
 void Carrier::note_end(bool& which) {
   bool both;
   {
@@ -61,17 +57,29 @@ void Carrier::note_end(bool& which) {
     which = true;
     both = in_ended_ && out_ended_;
   }
-  if (both) stream_.end();
+  if (both) channel_.close();
 }
 
 void Carrier::receive() {
-  agent::Data message;
-  while (stream_.read(message)) {
-    if (message.data().size() > kMaxChunk || !deliver(message.data())) return stream_.cancel();
-    if (message.closed()) shutdown(socket_, SHUT_RD);
-    if (!message.eof()) continue;
-    shutdown(socket_, SHUT_WR);
-    note_end(in_ended_);
+  while (const std::optional<Frame> frame = channel_.next())
+    if (!heed(*frame)) return;
+}
+
+bool Carrier::heed(const Frame& frame) {
+  switch (frame.kind) {
+    case FrameKind::kData:
+      if (!deliver(frame.data)) return false;
+      channel_.taken(frame.data.size());
+      return true;
+    case FrameKind::kClosed:
+      shutdown(socket_, SHUT_RD);
+      return true;
+    case FrameKind::kEof:
+      shutdown(socket_, SHUT_WR);
+      note_end(in_ended_);
+      return true;
+    default:  // an error: there is no such connection
+      return false;
   }
 }
 
@@ -86,9 +94,7 @@ bool Carrier::deliver(std::string_view data) {
       if (!wait_for(POLLOUT, got)) return false;
     } else if (errno != EINTR) {
       unread_ = true;
-      agent::Data closed;
-      closed.set_closed(true);
-      stream_.write(closed);
+      channel_.send_closed();
     }
   }
   return true;
@@ -96,34 +102,27 @@ bool Carrier::deliver(std::string_view data) {
 
 void Carrier::send_out() {
   std::string buffer(kMaxChunk, '\0');
-  agent::Data message;
   short got;
   while (wait_for(POLLIN | POLLRDHUP, got)) {
     const ssize_t n = recv(socket_, buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-    if (n < 0) return stream_.cancel();
+    if (n < 0) return channel_.close();
     if (n == 0) break;
-    message.set_data(buffer.data(), static_cast<size_t>(n));
-    if (!stream_.write(message)) return stream_.cancel();
+    if (!channel_.send({buffer.data(), static_cast<size_t>(n)})) return;
   }
   if (!wait_for(0, got, 0)) return;
-  message.clear_data();
-  message.set_eof(true);
-  message.set_closed((got & POLLHUP) != 0);
-  if (!stream_.write(message)) return stream_.cancel();
+  const bool gone = (got & POLLHUP) != 0;
+  if (gone) channel_.send_closed();
+  if (!channel_.send_eof()) return;
   note_end(out_ended_);
-  if (message.closed()) return;
   // A unix socket tells when its other side, which has only said that it writes no more, goes altogether.
-  if (!wait_for(0, got)) return;
-  message.clear_eof();
-  message.set_closed(true);
-  stream_.write(message);
+  if (!gone && wait_for(0, got)) channel_.send_closed();
 }
 
 }  // namespace
 
-bool carry(UniqueFd socket, const DataStream& stream, int stop) {
-  if (Carrier(socket.get(), stream, stop).run()) return true;
+bool carry(UniqueFd socket, Channel& channel) {
+  if (Carrier(socket.get(), channel).run()) return true;
   const linger reset{1, 0};  // for TCP; a unix socket knows no other end
   setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   return false;

@@ -1,64 +1,114 @@
-#include <grpcpp/create_channel_posix.h>
-#include <grpcpp/resource_quota.h>
-#include <grpcpp/server_posix.h>
+#include "agent/wire/channel.h"
+
+#include <endian.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <utility>
 
 #include "agent/wire/wire.h"
+#include "libcontainer/base/error.h"
 
 namespace husk::wire {
 namespace {
 
-constexpr int kMaxMetadata = 64 << 10;  // a status' details are metadata, and gRPC's default is 8 KiB
-// On the way to a reader of a stream. gRPC's default, 64 KiB, is one chunk: the sender would wait for each to
-// be acknowledged through the other's queues.
-constexpr int kStreamWindow = 1 << 20;
-constexpr int kMaxFrame = 128 << 10;  // a chunk and its wrapping in one, in place of 16 KiB
-constexpr int kMaxThreads = 8192;     // Listen and Carry take one each
+constexpr size_t cost_of(size_t bytes) {
+  return bytes + kPieceCost;
+}
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> make_channel(UniqueFd socket) {
-  // gRPC reads until EAGAIN.
-  set_nonblocking(socket.get(), true);
-  grpc::ChannelArguments args;
-  args.SetMaxReceiveMessageSize(kMaxRpcMessage);
-  args.SetMaxSendMessageSize(kMaxRpcMessage);
-  args.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
-  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindow);
-  args.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrame);
-  args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // pings that a guest on a busy host would only answer late
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, INT_MAX);
-  args.SetInt(GRPC_ARG_ENABLE_CENSUS, 0);
-  args.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);
-  return grpc::CreateCustomInsecureChannelFromFd("husk-agent", socket.release(), args);
+Channel::Channel(FrameLink& link, uint32_t session)
+    : link_(link), session_(session), over_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
+
+bool Channel::take_in(Frame frame) {
+  switch (frame.kind) {
+    case FrameKind::kTaken: {
+      uint32_t taken;
+      if (frame.data.size() != sizeof taken) return false;
+      memcpy(&taken, frame.data.data(), sizeof taken);
+      credit_ += le32toh(taken);
+      return credit_ <= kChannelWindow;
+    }
+    case FrameKind::kData:
+      on_the_way_ += cost_of(frame.data.size());
+      if (frame.data.empty() || frame.data.size() > kMaxChunk || eof_ || on_the_way_ > kChannelWindow)
+        return false;
+      break;
+    case FrameKind::kEof:
+      if (!frame.data.empty() || std::exchange(eof_, true)) return false;
+      break;
+    case FrameKind::kClosed:
+      if (!frame.data.empty() || std::exchange(closed_, true)) return false;
+      break;
+    case FrameKind::kReply:
+      if (std::exchange(replied_, true)) return false;
+      break;
+    default:
+      return false;
+  }
+  frames_.push_back(std::move(frame));
+  return true;
 }
 
-void serve_fd(grpc::Server& server, UniqueFd socket) {
-  set_nonblocking(socket.get(), true);
-  grpc::AddInsecureChannelFromFd(&server, socket.release());
+void Channel::at_end() {
+  const uint64_t one = 1;
+  (void)!::write(over_.get(), &one, sizeof one);
 }
 
-void configure(grpc::ServerBuilder& builder) {
-  builder.SetMaxReceiveMessageSize(kMaxRpcMessage);
-  builder.SetMaxSendMessageSize(kMaxRpcMessage);
-  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindow);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrame);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, INT_MAX);
-  builder.AddChannelArgument(GRPC_ARG_ENABLE_CENSUS, 0);
-  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
-  builder.AddChannelArgument(GRPC_ARG_MINIMAL_STACK,
-                             1);  // no compression, no idle time, no deadlines of its own
-  // One connection on one vCPU: one queue, and a thread in reserve while the first one runs a handler.
-  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
-  builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
-  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
-  // Lives on: with its last object gRPC ends all its threads, and the server would start them once more.
-  static grpc::ResourceQuota quota("husk");
-  quota.SetMaxThreads(kMaxThreads);
-  builder.SetResourceQuota(quota);
+bool Channel::write(FrameKind kind, std::string_view data) {
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) return false;
+  }
+  return link_.write(session_, kind, data);
+}
+
+bool Channel::send(std::string_view data) {
+  const size_t cost = cost_of(data.size());
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return ended_ || credit_ >= cost; });
+    if (ended_) return false;
+    credit_ -= cost;
+  }
+  return link_.write(session_, FrameKind::kData, data);
+}
+
+bool Channel::send_eof() {
+  return write(FrameKind::kEof, {});
+}
+
+void Channel::send_closed() {
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(closed_said_, true)) return;
+  }
+  write(FrameKind::kClosed, {});
+}
+
+// Not each piece is worth a message back.
+void Channel::taken(size_t bytes) {
+  size_t told;
+  {
+    std::lock_guard lock(mutex_);
+    untold_ += cost_of(bytes);
+    if (untold_ < kChannelWindow / 4) return;
+    told = std::exchange(untold_, 0);
+    on_the_way_ -= told;
+  }
+  const uint32_t size = htole32(static_cast<uint32_t>(told));
+  write(FrameKind::kTaken, {reinterpret_cast<const char*>(&size), sizeof size});
+}
+
+void Channel::close() {
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) return;
+  }
+  end(false);
+  link_.write(session_, FrameKind::kEnd, {});
 }
 
 }  // namespace husk::wire

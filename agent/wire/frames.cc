@@ -34,7 +34,8 @@ Header make_header(uint32_t session, FrameKind kind, size_t size) {
 }
 
 bool is_bulk(FrameKind kind) {
-  return kind == FrameKind::kStdin || kind == FrameKind::kStdout || kind == FrameKind::kStderr;
+  return kind == FrameKind::kStdin || kind == FrameKind::kStdout || kind == FrameKind::kStderr ||
+         kind == FrameKind::kData;
 }
 
 }  // namespace
@@ -102,7 +103,7 @@ std::optional<Frame> FrameLink::read() {
   begin_ += kFrameHeader;
   Frame frame{header[0], static_cast<FrameKind>(header[1] >> kSizeBits), {}};
   const size_t size = header[1] & kMaxFrame;
-  if (frame.kind < FrameKind::kRequest || frame.kind > FrameKind::kEnd ||
+  if (frame.kind < FrameKind::kRequest || frame.kind > FrameKind::kClosed ||
       (is_bulk(frame.kind) && size > kMaxBulk))
     throw Error(ErrorKind::kInvalid, "what comes is no frame");
   if (is_bulk(frame.kind) && size > end_ - begin_) return read_rest(std::move(frame), size);

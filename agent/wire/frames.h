@@ -1,8 +1,8 @@
-// What the host asks of the guest, and the bytes of processes' streams, in frames over one fd, the virtio
-// port "husk.frames". Not gRPC's: the first call of that is 7,000 blocks of code to an emulated guest, and
-// bytes would be copied seven times. A frame is a header of 8 bytes (the session; the kind in the upper byte
-// of what else is the size; both little-endian) and its payload. The host opens a session, with a number that
-// is new, by its request.
+// All that host and guest say to one another, in frames over one fd, the virtio port "husk.agent". Not
+// gRPC's: its first call is 7,000 blocks of code to an emulated guest, and it would copy a process's output
+// seven times. A frame is a header of 8 bytes (the session; the kind in the upper byte of what else is the
+// size; both little-endian) and its payload. The host opens a session, with a number that is new, by its
+// request.
 #pragma once
 
 #include <chrono>
@@ -27,7 +27,12 @@ enum class FrameKind : uint8_t {
   kStdin,        // host: bytes, at most kMaxChunk (wire.h)
   kStdout,       // guest: bytes, at most kMaxBulk
   kStderr,
-  kEnd,  // either side: nothing more is said in this session, and nothing heard
+  kEnd,     // either side: nothing more is said in this session, and nothing heard
+  kOpen,    // host: agent.Request, a listen or a carry: what follows is a channel's (channel.h)
+  kData,    // either side, in a channel: bytes, at most kMaxChunk
+  kTaken,   // what of the other side's window is free again: 4 bytes, little-endian
+  kEof,     // no more data comes from here
+  kClosed,  // nobody here reads any more
 };
 
 struct Frame {

@@ -1,6 +1,5 @@
-// husk-agent: pid 1 of the guest. Started as `husk-agent --fds FRAMES GRPC` anywhere else it serves these
-// sockets instead of virtio ports and leaves the machine as it is: for tests.
-#include <absl/synchronization/mutex.h>
+// husk-agent: pid 1 of the guest. Started as `husk-agent --fd N` anywhere else it serves that socket instead
+// of a virtio port and leaves the machine as it is: for tests.
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,14 +12,11 @@
 #include <exception>
 #include <functional>
 #include <string>
-#include <thread>
 
 #include "agent/guest/boot.h"
 #include "agent/guest/guest.h"
 #include "agent/guest/parking.h"
 #include "agent/server/frame_server.h"
-#include "agent/server/server.h"
-#include "agent/wire/wire.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/init/init_process.h"
@@ -32,10 +28,7 @@ constexpr const char* kInitInGuest = "/sbin/husk-init";  // a link to ourselves
 
 void prepare_process() {
   signal(SIGPIPE, SIG_IGN);
-  // gRPC's own words go to stderr, which is the console; only what is wrong is of interest there.
-  setenv("GRPC_VERBOSITY", "ERROR", 1);
-  // Debian's absl looks for cycles at every lock. And threads that mostly share one CPU need no heap each.
-  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  // Threads that mostly share one CPU need no heap each.
   mallopt(M_ARENA_MAX, 1);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
@@ -66,16 +59,9 @@ struct Agent {
   husk::guest::Guest guest;
   husk::FrameServer frames;
 
-  // When the host goes, nobody will ask for anything again. gRPC's threads are made when its first call is
-  // there: most guests end without one.
-  void serve(husk::UniqueFd frame_port, husk::UniqueFd grpc_port, std::function<void(int)> wait_for_host) {
-    const auto off = [] { husk::guest::power_off(nullptr); };
-    frames.serve(std::move(frame_port), wait_for_host, off);
-    std::thread([this, off, wait_for_host, port = std::move(grpc_port)]() mutable {
-      wait_for_host(port.get());
-      static husk::AgentServer server(guest);
-      server.serve(husk::wire::pump_device(std::move(port), off));
-    }).detach();
+  // When the host goes, nobody will ask for anything again.
+  void serve(husk::UniqueFd port, std::function<void(int)> wait_for_host) {
+    frames.serve(std::move(port), std::move(wait_for_host), [] { husk::guest::power_off(nullptr); });
   }
 
   void prepare_init(size_t count = 1) {
@@ -107,22 +93,20 @@ int main(int argc, char** argv) {
   std::set_terminate(die);
   prepare_process();
   try {
-    if (argc == 4 && strcmp(argv[1], "--fds") == 0) {
+    if (argc == 3 && strcmp(argv[1], "--fd") == 0) {
       prctl(PR_SET_CHILD_SUBREAPER, 1);
       static Agent agent(husk::path_join(husk::program_dir(), "husk-init"), true);
-      agent.serve(husk::UniqueFd(atoi(argv[2])), husk::UniqueFd(atoi(argv[3])),
-                  [](int fd) { husk::wait_readable(fd, -1); });
+      agent.serve(husk::UniqueFd(atoi(argv[2])), [](int fd) { husk::wait_readable(fd, -1); });
       agent.keep_init_prepared();
     }
     if (getpid() != 1) {
-      fprintf(stderr, "husk-agent: runs as pid 1 of a guest (or with --fds FRAMES GRPC)\n");
+      fprintf(stderr, "husk-agent: runs as pid 1 of a guest (or with --fd N)\n");
       return 1;
     }
     husk::guest::boot();
-    husk::UniqueFd frame_port = husk::guest::open_port("husk.frames");
-    husk::UniqueFd grpc_port = husk::guest::open_port("husk.grpc");
+    husk::UniqueFd port = husk::guest::open_port("husk.agent");
     static Agent agent(kInitInGuest, false);  // boot() has made the root read-only
-    agent.serve(std::move(frame_port), std::move(grpc_port), husk::guest::wait_for_host);
+    agent.serve(std::move(port), husk::guest::wait_for_host);
     // In a template the second one is there, too: a short container ends before anybody makes the next.
     agent.prepare_init(husk::guest::is_template() ? 2 : 1);
     agent.guest.prepare();

@@ -26,7 +26,7 @@ inline constexpr seconds kTraceLock{5};        // whoever writes the first line 
 inline constexpr seconds kVirtiofsdReady{10};  // husk-sandbox: virtiofsd accepts QEMU
 inline constexpr seconds kGuestBoot{
     90};  // husk-sandbox: from QEMU's start to the agent's hello (TCG on a busy host)
-inline constexpr seconds kAgentCall{30};     // husk-sandbox: any RPC that should be quick
+inline constexpr seconds kAgentCall{30};     // husk-sandbox: any call that should be quick
 inline constexpr seconds kAgentCreate{60};   // husk-sandbox: a container or an exec, up to its gate
 inline constexpr seconds kGuestShutdown{3};  // husk-sandbox: the guest's own sync and power off, then SIGKILL
 inline constexpr seconds kProcessEnd{10};    // after SIGKILL, until the pidfd says gone

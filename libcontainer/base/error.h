@@ -24,7 +24,7 @@ const char* kind_name(ErrorKind kind);
 // The inverse of kind_name; an unknown name (from a newer peer) is kInternal.
 ErrorKind kind_from_name(std::string_view name);
 
-// Thrown where it happens, caught at the three borders: main, an RPC handler, a thread's top.
+// Thrown where it happens, caught at the three borders: main, a request's handler, a thread's top.
 class Error : public std::exception {
  public:
   Error(ErrorKind kind, std::string message, int errnum = 0)

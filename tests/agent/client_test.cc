@@ -27,45 +27,33 @@ Error error_of(F&& f) {
   return Error(ErrorKind::kInternal, "");
 }
 
-TEST(Status, KeepsKindErrnoAndText) {
+const Error kOtherwise(ErrorKind::kInternal, "the call failed");
+
+TEST(Errors, KeepKindErrnoAndText) {
   for (ErrorKind kind : {ErrorKind::kInternal, ErrorKind::kInvalid, ErrorKind::kNotFound, ErrorKind::kExists,
                          ErrorKind::kWrongState, ErrorKind::kPermission, ErrorKind::kTimeout,
                          ErrorKind::kUnsupported, ErrorKind::kGuestDied}) {
-    Error e = error_of(
-        [&] { wire::throw_if_failed(wire::to_status(Error(kind, "exec: \"x\": não\n", 13)), "here"); });
+    const Error e = wire::decode_error(wire::encode_error(Error(kind, "exec: \"x\": não\n", 13)), kOtherwise);
     EXPECT_EQ(e.kind(), kind);
     EXPECT_EQ(e.errnum(), 13);
-    EXPECT_EQ(e.message(), "here: exec: \"x\": não\\x0a");
+    EXPECT_EQ(e.message(), "exec: \"x\": não\\x0a");
   }
 }
 
-TEST(Status, WithoutDetailsIsTheTransports) {
-  auto kind = [](grpc::StatusCode code) {
-    return error_of([&] { wire::throw_if_failed(grpc::Status(code, "text"), ""); }).kind();
-  };
-  EXPECT_EQ(kind(grpc::StatusCode::UNAVAILABLE), ErrorKind::kGuestDied);
-  EXPECT_EQ(kind(grpc::StatusCode::DEADLINE_EXCEEDED), ErrorKind::kTimeout);
-  EXPECT_EQ(kind(grpc::StatusCode::RESOURCE_EXHAUSTED), ErrorKind::kInternal);
+TEST(Errors, TheGuestsWordsAreOneLine) {
+  const std::string json = error_to_json(Error(ErrorKind::kInternal, "a\nb\x1b[2J")).dump();
+  EXPECT_EQ(wire::decode_error(json, kOtherwise).message(), "a\\x0ab\\x1b[2J");
 }
 
-TEST(Status, TheGuestsWordsAreOneLine) {
-  const std::string details = error_to_json(Error(ErrorKind::kInternal, "a\nb\x1b[2J")).dump();
-  const grpc::Status status(grpc::StatusCode::INTERNAL, "", details);
-  EXPECT_EQ(error_of([&] { wire::throw_if_failed(status, "call"); }).message(), "call: a\\x0ab\\x1b[2J");
-}
-
-TEST(Status, BrokenDetailsAreAPlainFailure) {
-  for (const char* details : {"{", "[]", "{\"error\":5}", "{\"error\":{\"errno\":\"x\"}}", "\xff\xfe"}) {
-    grpc::Status status(grpc::StatusCode::NOT_FOUND, "no", details);
-    EXPECT_EQ(error_of([&] { wire::throw_if_failed(status, ""); }).kind(), ErrorKind::kInternal);
-  }
+TEST(Errors, WhatIsNoneIsAPlainFailure) {
+  for (const char* json : {"{", "[]", "{\"error\":5}", "{\"error\":{\"errno\":\"x\"}}", "\xff\xfe"})
+    EXPECT_EQ(wire::decode_error(json, kOtherwise).kind(), ErrorKind::kInternal);
 }
 
 class ClientTest : public ::testing::Test {
  protected:
   FakeAgent fake_;
-  FakeAgent::Ends ends_ = fake_.start();
-  AgentClient client_{std::move(ends_.frames), std::move(ends_.grpc)};
+  AgentClient client_{fake_.start()};
 };
 
 TEST_F(ClientTest, HelloAndCalls) {
@@ -86,7 +74,7 @@ TEST_F(ClientTest, AnotherProtocolIsRefused) {
 }
 
 TEST_F(ClientTest, AnErrorOfTheGuestArrivesWhole) {
-  // As large as one that quotes a config; more than gRPC's default for metadata.
+  // As large as one that quotes a config.
   const Error large(ErrorKind::kNotFound, std::string(20000, 'x'), ENOENT);
   fake_.fail("StartContainer", large);
   fake_.fail("PauseContainer", large);

@@ -1,8 +1,7 @@
-// What the guest may reach on the host: the agent's listeners, and connections over a stream of Data.
+// What the guest may reach on the host: the agent's listeners, and connections in channels.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <sched.h>
-#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -23,12 +22,6 @@
 namespace husk {
 namespace {
 
-using agent::Data;
-
-UniqueFd make_event() {
-  return UniqueFd(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
-}
-
 std::string read_to_end(int fd) {
   std::string all;
   char buffer[8192];
@@ -45,58 +38,27 @@ std::string pattern(size_t size) {
   return data;
 }
 
-// An agent whose connections are the ends of socketpairs.
-class CarryingAgent : public testing::FakeAgent {
- public:
-  ~CarryingAgent() override { stop(); }
-
-  // Its number; the other end is the test's.
-  std::pair<uint64_t, UniqueFd> make_connection() {
-    auto [ours, theirs] = socket_pair(SOCK_STREAM);
-    return {connections_.add({std::move(ours), {}}, this), std::move(theirs)};
-  }
-
-  grpc::Status Carry(grpc::ServerContext* context, grpc::ServerReaderWriter<Data, Data>* stream) override {
-    Data first;
-    stream->Read(&first);
-    try {
-      guest::Connection connection = connections_.take(first.connection());
-      std::mutex mutex;
-      UniqueFd stop = make_event();
-      const bool in_order = wire::carry(std::move(connection.socket),
-                                        {[&](Data& data) { return stream->Read(&data); },
-                                         [&](const Data& data) {
-                                           std::lock_guard lock(mutex);
-                                           return stream->Write(data);
-                                         },
-                                         [] {}, [&] { context->TryCancel(); }},
-                                        stop.get());
-      called(in_order ? "carried" : "broken");
-      return grpc::Status::OK;
-    } catch (const Error& e) {
-      return wire::to_status(e);
-    }
-  }
-
- private:
-  guest::Connections connections_;
-};
-
+// The agent's connections are the ends of socketpairs.
 class CarryTest : public ::testing::Test {
  protected:
   CarryTest() {
-    std::tie(id_, guest_) = agent_.make_connection();
+    agent_.on_channel = [this](wire::Channel& channel, const agent::Request& request) {
+      guest::Connection connection = connections_.take(request.carry().connection());
+      wire::carry(std::move(connection.socket), channel);
+    };
+    UniqueFd agents;
+    std::tie(agents, guest_) = socket_pair(SOCK_STREAM);
     std::tie(host_, ours_) = socket_pair(SOCK_STREAM);
-    stream_ = client_.carry(id_);
+    stream_ = client_.carry(connections_.add({std::move(agents), {}}, this));
   }
+  ~CarryTest() override { agent_.stop(); }
   std::future<bool> run() {
     return std::async(std::launch::async, [this] { return stream_->run(std::move(ours_)); });
   }
 
-  CarryingAgent agent_;
-  testing::FakeAgent::Ends ends_ = agent_.start();
-  AgentClient client_{std::move(ends_.frames), std::move(ends_.grpc)};
-  uint64_t id_ = 0;
+  guest::Connections connections_;
+  testing::FakeAgent agent_;
+  AgentClient client_{agent_.start()};
   UniqueFd guest_, host_, ours_;  // the two who talk, and what the host's one is connected to
   std::unique_ptr<CarryStream> stream_;
 };
@@ -326,49 +288,45 @@ TEST(Listening, OnlyToTheLoopback) {
 
 class ListenTest : public ::testing::Test {
  protected:
-  class Agent : public testing::FakeAgent {
-   public:
-    ~Agent() override { stop(); }
-    using Stream = grpc::ServerReaderWriter<agent::ListenOutput, agent::ListenInput>;
-    std::function<grpc::Status(Stream&, const agent::ListenRequest&)> on_listen;
-    grpc::Status Listen(grpc::ServerContext*, Stream* stream) override {
-      agent::ListenInput first;
-      stream->Read(&first);
-      return on_listen(*stream, first.listen());
-    }
-  };
-  static void say_listening(Agent::Stream& stream) {
-    agent::ListenOutput out;
-    out.mutable_listening();
-    stream.Write(out);
+  static void say_listening(wire::Channel& channel) {
+    agent::Reply reply;
+    reply.mutable_done();
+    channel.reply(reply.SerializeAsString());
   }
-  Agent agent_;
-  testing::FakeAgent::Ends ends_ = agent_.start();
-  AgentClient client_{std::move(ends_.frames), std::move(ends_.grpc)};
+  static void say(wire::Channel& channel, const agent::Heard& heard) {
+    channel.send(heard.SerializeAsString());
+  }
+  static void wait_for_end(wire::Channel& channel) {
+    while (channel.next()) {
+    }
+  }
+  ~ListenTest() override { agent_.stop(); }
+
+  testing::FakeAgent agent_;
+  AgentClient client_{agent_.start()};
 };
 
 TEST_F(ListenTest, NewsAndAnswers) {
   std::promise<std::string> answered;
-  agent_.on_listen = [&](Agent::Stream& stream, const agent::ListenRequest& where) {
-    EXPECT_EQ(where.port().network(), "key");
-    EXPECT_TRUE(where.port().datagrams());
-    say_listening(stream);
-    agent::ListenOutput out;
-    out.mutable_connection()->set_id(5);
-    out.mutable_connection()->set_uid(1000);
-    out.mutable_connection()->add_groups(7);
-    stream.Write(out);
-    out.mutable_question()->set_peer(std::string(1000, 'x'));  // no address is that long
-    stream.Write(out);
-    out.mutable_question()->set_peer("me");
-    out.mutable_question()->set_data("what?");
-    stream.Write(out);
-    agent::ListenInput in;
-    stream.Read(&in);
-    answered.set_value(in.answer().peer() + in.answer().data());
-    while (stream.Read(&in)) {
-    }
-    return grpc::Status::OK;
+  agent_.on_channel = [&](wire::Channel& channel, const agent::Request& request) {
+    EXPECT_EQ(request.listen().port().network(), "key");
+    EXPECT_TRUE(request.listen().port().datagrams());
+    say_listening(channel);
+    agent::Heard heard;
+    heard.mutable_connection()->set_id(5);
+    heard.mutable_connection()->set_uid(1000);
+    heard.mutable_connection()->add_groups(7);
+    say(channel, heard);
+    channel.send("no message");
+    heard.mutable_question()->set_peer(std::string(1000, 'x'));  // no address is that long
+    say(channel, heard);
+    heard.mutable_question()->set_peer("me");
+    heard.mutable_question()->set_data("what?");
+    say(channel, heard);
+    agent::Datagram answer;
+    answer.ParseFromString(channel.next()->data);
+    answered.set_value(answer.peer() + answer.data());
+    wait_for_end(channel);
   };
   auto stream = client_.listen(GuestPort{"key", INADDR_LOOPBACK, 53, true});
   ListenStream::News news;
@@ -380,6 +338,7 @@ TEST_F(ListenTest, NewsAndAnswers) {
   ASSERT_TRUE(stream->read(news));
   EXPECT_EQ(news.event, ListenStream::Event::kQuestion);
   EXPECT_EQ(news.peer + news.data, "mewhat?");
+  EXPECT_TRUE(stream->answer("me", std::string(1 << 20, 'x'))) << "lost, as datagrams are";
   EXPECT_TRUE(stream->answer("me", "that"));
   EXPECT_EQ(answered.get_future().get(), "methat");
   auto reading = std::async(std::launch::async, [&] { return stream->read(news); });
@@ -387,9 +346,25 @@ TEST_F(ListenTest, NewsAndAnswers) {
   EXPECT_FALSE(reading.get());
 }
 
+TEST_F(ListenTest, MoreNewsThanTheWindowInTheirTurn) {
+  constexpr uint64_t kCount = 3 * wire::kChannelWindow / wire::kPieceCost;
+  agent_.on_channel = [&](wire::Channel& channel, const agent::Request&) {
+    say_listening(channel);
+    agent::Heard heard;
+    for (uint64_t i = 1; i <= kCount; ++i) {
+      heard.mutable_connection()->set_id(i);
+      say(channel, heard);
+    }
+    wait_for_end(channel);
+  };
+  auto stream = client_.listen(GuestSocket{"c1", 0, 0600, 0, 0});
+  ListenStream::News news;
+  for (uint64_t i = 1; i <= kCount; ++i) ASSERT_TRUE(stream->read(news) && news.connection == i);
+}
+
 TEST_F(ListenTest, WhatGoesWrongAtFirstIsAnError) {
-  agent_.on_listen = [](Agent::Stream&, const agent::ListenRequest&) {
-    return wire::to_status(Error(ErrorKind::kExists, "it is taken", EADDRINUSE));
+  agent_.on_channel = [](wire::Channel&, const agent::Request&) {
+    throw Error(ErrorKind::kExists, "it is taken", EADDRINUSE);
   };
   try {
     client_.listen(GuestSocket{"c1", 0, 0600, 0, 0});
@@ -398,12 +373,7 @@ TEST_F(ListenTest, WhatGoesWrongAtFirstIsAnError) {
     EXPECT_EQ(e.kind(), ErrorKind::kExists);
     EXPECT_EQ(e.errnum(), EADDRINUSE);
   }
-  agent_.on_listen = [](Agent::Stream& stream, const agent::ListenRequest&) {
-    agent::ListenOutput out;
-    out.mutable_connection();
-    stream.Write(out);
-    return grpc::Status::OK;
-  };
+  agent_.on_channel = [](wire::Channel& channel, const agent::Request&) { say(channel, {}); };
   EXPECT_THROW(client_.listen(GuestSocket{"c1", 0, 0600, 0, 0}), Error);
 }
 

@@ -1,19 +1,18 @@
-// A fake guest for tests: frames on one socketpair, a real gRPC server with agent.proto's service on another.
-// Override what a test needs; the rest answers politely.
+// A fake guest for tests, on a socketpair: what a test does not say itself is answered politely.
 #pragma once
-
-#include <sys/socket.h>
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "agent.grpc.pb.h"
+#include "agent.pb.h"
 #include "agent/client/frame_client.h"
+#include "agent/wire/channel.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/fd.h"
 
@@ -39,8 +38,8 @@ class FakeSession {
   // False once the host has ended it.
   bool say(wire::FrameKind kind, std::string_view data) { return !over_ && link_.write(id_, kind, data); }
   void hear(wire::Frame frame) {
-    if (frame.kind != wire::FrameKind::kEnd) return (void)inbox_.add(std::move(frame));
-    end();
+    over_ = over_ || frame.kind == wire::FrameKind::kEnd;
+    inbox_.hear(std::move(frame));
   }
   void end() {
     over_ = true;
@@ -54,42 +53,25 @@ class FakeSession {
   std::atomic<bool> over_{false};
 };
 
-class FakeAgent : public agent::Agent::Service {
+class FakeAgent {
  public:
   FakeAgent() = default;
-  // A test whose fake has state of its own calls stop() in its own destructor: handlers may still run.
-  ~FakeAgent() override { stop(); }
+  ~FakeAgent() { stop(); }
 
-  struct Ends {
-    UniqueFd frames, grpc;
-  };
-  // Starts serving; returns the client's ends.
-  Ends start() {
-    auto [frames, frames_guest] = socket_pair(SOCK_STREAM);
-    link_.emplace(std::move(frames_guest));
+  // Starts serving; returns the client's end.
+  UniqueFd start() {
+    auto [ours, theirs] = socket_pair(SOCK_STREAM);
+    link_.emplace(std::move(theirs));
     hearing_ = std::thread([this] { hear(); });
-    auto [grpc, grpc_guest] = socket_pair(SOCK_STREAM);
-    grpc::ServerBuilder builder;
-    wire::configure(builder);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-    guest_end_ = dup_fd(grpc_guest.get());
-    wire::serve_fd(*server_, std::move(grpc_guest));
-    return {std::move(frames), std::move(grpc)};
+    return std::move(ours);
   }
 
-  // The guest dies: the connections end in the middle of whatever goes on.
-  void die() {
-    shutdown(guest_end_.get(), SHUT_RDWR);
-    link_->end();
-  }
+  // The guest dies: the connection ends in the middle of whatever goes on.
+  void die() { link_->end(); }
 
   void stop() {
-    if (!server_) return;
+    if (!hearing_.joinable()) return;
     die();
-    server_->Shutdown(std::chrono::system_clock::now());
-    server_->Wait();
-    server_.reset();
     hearing_.join();
     for (std::thread& thread : attached_) thread.join();
   }
@@ -107,6 +89,8 @@ class FakeAgent : public agent::Agent::Service {
   // Goes on after every "attached"; set before the first call. The default echoes stdin until its end, and
   // exits with 0.
   std::function<void(FakeSession&)> on_attach = [](FakeSession& session) { echo(session); };
+  // Has a channel until it returns; throws what it is refused for. Set before the first call.
+  std::function<void(wire::Channel&, const agent::Request&)> on_channel;
   // What the next calls of this name answer, instead of OK.
   void fail(const std::string& call, Error error) {
     std::lock_guard lock(mutex_);
@@ -136,12 +120,6 @@ class FakeAgent : public agent::Agent::Service {
     session.say(out);
   }
 
- protected:
-  grpc::Status called(const std::string& call, const std::string& about = "") {
-    const std::unique_ptr<Error> failure = note(call, about);
-    return failure ? wire::to_status(*failure) : grpc::Status::OK;
-  }
-
  private:
   std::unique_ptr<Error> note(const std::string& call, const std::string& about) {
     std::lock_guard lock(mutex_);
@@ -153,15 +131,37 @@ class FakeAgent : public agent::Agent::Service {
 
   void hear() {
     std::map<uint32_t, std::shared_ptr<FakeSession>> sessions;
+    std::map<uint32_t, std::shared_ptr<wire::Channel>> channels;
     while (std::optional<wire::Frame> frame = link_->read()) {
+      const uint32_t id = frame->session;
       if (frame->kind == wire::FrameKind::kRequest)
         begin(*frame, sessions);
+      else if (frame->kind == wire::FrameKind::kOpen)
+        begin_channel(*frame, channels[id] = std::make_shared<wire::Channel>(*link_, id));
       else if (frame->kind == wire::FrameKind::kNotice)
         heed(*frame);
-      else if (const auto found = sessions.find(frame->session); found != sessions.end())
-        found->second->hear(std::move(*frame));
+      else if (const auto session = sessions.find(id); session != sessions.end())
+        session->second->hear(std::move(*frame));
+      else if (const auto channel = channels.find(id); channel != channels.end())
+        channel->second->hear(std::move(*frame));
     }
     for (auto& [id, session] : sessions) session->end();
+    for (auto& [id, channel] : channels) channel->end(true);
+  }
+
+  void begin_channel(const wire::Frame& frame, std::shared_ptr<wire::Channel> channel) {
+    agent::Request request;
+    request.ParseFromString(frame.data);
+    attached_.emplace_back([this, channel, request] {
+      try {
+        on_channel(*channel, request);
+      } catch (const Error& e) {
+        agent::Reply reply;
+        reply.set_error_json(wire::encode_error(e));
+        channel->reply(reply.SerializeAsString());
+      }
+      channel->close();
+    });
   }
 
   void heed(const wire::Frame& frame) {
@@ -247,8 +247,6 @@ class FakeAgent : public agent::Agent::Service {
     }
   }
 
-  std::unique_ptr<grpc::Server> server_;
-  UniqueFd guest_end_;
   std::optional<wire::FrameLink> link_;
   std::thread hearing_;
   std::vector<std::thread> attached_;  // hearing_'s, until that has ended

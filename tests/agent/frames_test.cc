@@ -139,8 +139,8 @@ TEST(Frames, EndWakesWhoReads) {
 
 TEST(FrameInbox, KeepsSmallOutputInFewPieces) {
   FrameInbox inbox;
-  for (int i = 0; i < 100000; ++i) ASSERT_TRUE(inbox.add({1, FrameKind::kStdout, "x"}));
-  ASSERT_TRUE(inbox.add({1, FrameKind::kStderr, "y"}));
+  for (int i = 0; i < 100000; ++i) ASSERT_TRUE(inbox.hear({1, FrameKind::kStdout, "x"}));
+  ASSERT_TRUE(inbox.hear({1, FrameKind::kStderr, "y"}));
   inbox.end(false);
   EXPECT_EQ(inbox.next()->data, std::string(100000, 'x'));
   EXPECT_EQ(inbox.next()->data, "y");
@@ -151,11 +151,11 @@ TEST(FrameInbox, KeepsSmallOutputInFewPieces) {
 TEST(FrameInbox, TwoOutputsByTurnsAreTwoPieces) {
   FrameInbox inbox;
   for (int i = 0; i < 100000; ++i) {
-    ASSERT_TRUE(inbox.add({1, FrameKind::kStdout, "x"}));
-    ASSERT_TRUE(inbox.add({1, FrameKind::kStderr, "y"}));
+    ASSERT_TRUE(inbox.hear({1, FrameKind::kStdout, "x"}));
+    ASSERT_TRUE(inbox.hear({1, FrameKind::kStderr, "y"}));
   }
-  ASSERT_TRUE(inbox.add({1, FrameKind::kOutput, "word"}));
-  ASSERT_TRUE(inbox.add({1, FrameKind::kStdout, "z"}));
+  ASSERT_TRUE(inbox.hear({1, FrameKind::kOutput, "word"}));
+  ASSERT_TRUE(inbox.hear({1, FrameKind::kStdout, "z"}));
   for (const std::string& data :
        {std::string(100000, 'x'), std::string(100000, 'y'), std::string("word"), std::string("z")})
     EXPECT_EQ(inbox.next()->data, data);
@@ -164,21 +164,21 @@ TEST(FrameInbox, TwoOutputsByTurnsAreTwoPieces) {
 TEST(FrameInbox, IsBounded) {
   FrameInbox empty;
   size_t frames = 0;
-  while (empty.add({1, FrameKind::kStdout, ""}) && empty.add({1, FrameKind::kOutput, ""})) ++frames;
+  while (empty.hear({1, FrameKind::kStdout, ""}) && empty.hear({1, FrameKind::kOutput, ""})) ++frames;
   EXPECT_LT(frames, 10000u);
   FrameInbox words;
   size_t count = 0;
-  while (words.add({1, FrameKind::kOutput, ""})) ++count;
+  while (words.hear({1, FrameKind::kOutput, ""})) ++count;
   EXPECT_LT(count, 10000u);
   FrameInbox large;
   count = 0;
-  while (large.add({1, FrameKind::kReply, std::string(1 << 20, 'x')})) ++count;
+  while (large.hear({1, FrameKind::kReply, std::string(1 << 20, 'x')})) ++count;
   EXPECT_EQ(count, 15u);
   FrameInbox bytes;
   const std::string chunk(wire::kMaxBulk, 'x');
   for (size_t sum = chunk.size(); sum <= wire::kOutputWindow + wire::kMaxRest; sum += chunk.size())
-    ASSERT_TRUE(bytes.add({1, FrameKind::kStderr, chunk}));
-  EXPECT_FALSE(bytes.add({1, FrameKind::kStderr, "x"}));
+    ASSERT_TRUE(bytes.hear({1, FrameKind::kStderr, chunk}));
+  EXPECT_FALSE(bytes.hear({1, FrameKind::kStderr, "x"}));
   bool late = true;
   EXPECT_TRUE(bytes.next(std::chrono::milliseconds(0), late)) << "what is there can be read";
 }

@@ -18,7 +18,7 @@ void husk_toml(std::string_view input);
 void message(std::string_view input);  // on the control socket: the first byte is the number of fds
 void qmp(std::string_view input);      // what QEMU says
 void binary(std::string_view input);   // a config as bytes (spec/binary.h)
-void agent(std::string_view input);    // the first byte chooses the RPC, the rest is its protobuf message
+void agent(std::string_view input);    // the first byte chooses what is asked, the rest is its protobuf message
 
 struct Target {
   const char* name;

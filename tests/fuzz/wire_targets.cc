@@ -10,6 +10,7 @@
 #include "agent/guest/guest_config.h"
 #include "agent/server/border.h"
 #include "agent/server/requests.h"
+#include "agent/wire/channel.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
@@ -86,14 +87,21 @@ void frames(std::string_view bytes) {
   pair.first.reset();
   wire::FrameLink link(std::move(pair.second));
   FrameInbox inbox;
+  wire::Channel channel(link, 1);
   size_t sum = 0;
   allowed_to_fail([&] {
     while (std::optional<wire::Frame> frame = link.read()) {
       sum += wire::kFrameHeader + frame->data.size();
-      if (!inbox.add(std::move(*frame))) break;
+      channel.hear(*frame);
+      if (!inbox.hear(std::move(*frame))) break;
     }
   });
   require(sum <= bytes.size(), "nothing is read that was not written");
+  size_t kept = 0;
+  channel.end(true);
+  while (std::optional<wire::Frame> frame = channel.next())
+    if (frame->kind == wire::FrameKind::kData) kept += frame->data.size();
+  require(kept <= wire::kChannelWindow, "a channel keeps no more than its window");
 }
 
 // What a session makes, up to where it would begin to.
@@ -125,15 +133,10 @@ void interface(std::string_view bytes) {
 }
 
 // What the guest says of a failed call.
-void failed_call(std::string_view details) {
-  const grpc::Status status(grpc::StatusCode::INTERNAL, "words", std::string(details));
-  try {
-    wire::throw_if_failed(status, "call");
-    require(false, "a failed call throws");
-  } catch (const Error& e) {
-    require(e.message() == one_line(e.message()), "the guest's words are one line");
-    require(e.message().size() < 64u << 10, "the guest's words are few");
-  }
+void failed_call(std::string_view json) {
+  const Error e = wire::decode_error(json, Error(ErrorKind::kInternal, "the call failed"));
+  require(e.message() == one_line(e.message()), "the guest's words are one line");
+  require(e.message().size() < 64u << 10, "the guest's words are few");
 }
 
 }  // namespace

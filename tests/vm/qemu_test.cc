@@ -91,7 +91,7 @@ TEST_F(QemuTest, SharesAndCardsArePluggedIntoARunningGuest) {
               auto start = steady_clock::now();
               auto share = Share::start({kVirtiofsd, "auto", folder / "share"});
               auto machine = start_qemu(config);
-              UniqueFd agent = machine->take_agent().frames;
+              UniqueFd agent = machine->take_agent();
               share->add("c1", "data", clone_for_share(folder / "data", {}));
               machine->plug_share(Share::kTag, share->take_socket());
               fprintf(stderr, "plugged: %ld ms\n", since(start));
@@ -141,7 +141,7 @@ TEST_F(QemuTest, EveryPortWorksInALargerMachine) {
               check(unshare(CLONE_NEWNET), "unshare");
               auto share = Share::start({kVirtiofsd, "auto", folder / "share"});
               auto machine = start_qemu(config);
-              UniqueFd agent = machine->take_agent().frames;
+              UniqueFd agent = machine->take_agent();
               require(guest_run(agent.get(), "nproc") == "2\n=0", "two CPUs");
               machine->plug_share(Share::kTag, share->take_socket());
               for (uint32_t i = 1; i < config.hotplug_ports; ++i)
@@ -169,7 +169,7 @@ TEST_F(QemuTest, AnUnpluggedCardsPortIsUsedAgain) {
               config.hotplug_ports = 2;  // the first is the share's
 
               auto machine = start_qemu(config);
-              UniqueFd agent = machine->take_agent().frames;
+              UniqueFd agent = machine->take_agent();
               for (const std::string mac : {"52:54:00:00:00:01", "52:54:00:00:00:02"}) {
                 const Slot card = machine->plug_network(open_tap(), mac, 1500);
                 const std::string port = "/sys/bus/pci/devices/" + card.port;
@@ -223,7 +223,7 @@ TEST_F(QemuTest, ADiskAndItsPort) {
               config.hotplug_ports = 2;  // the first is the share's
 
               auto machine = start_qemu(config);
-              UniqueFd agent = machine->take_agent().frames;
+              UniqueFd agent = machine->take_agent();
               for (const bool readonly : {true, false}) {
                 const Slot disk =
                     machine->plug_disk(open_file(path, readonly ? O_RDONLY : O_RDWR | O_EXCL), readonly);
@@ -272,7 +272,7 @@ TEST_F(QemuTest, MicrovmTakesAShareAfterItsBoot) {
               auto share = Share::start({kVirtiofsd, "auto", folder / "share"});
               share->add("c1", "data", clone_for_share(folder / "data", {true, false}));
               auto machine = start_qemu(config);
-              UniqueFd agent = machine->take_agent().frames;
+              UniqueFd agent = machine->take_agent();
               require(guest_run(agent.get(), "true") == "=0", "an answer");
               machine->plug_share(Share::kTag, share->take_socket());
               std::string out = guest_run(

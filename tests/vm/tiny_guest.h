@@ -1,4 +1,4 @@
-// An initrd of busybox whose /init runs, as a shell, each line that comes through the port husk.frames.
+// An initrd of busybox whose /init runs, as a shell, each line that comes through the port husk.agent.
 #pragma once
 
 #include <stdlib.h>
@@ -46,7 +46,7 @@ inline std::string tiny_initrd() {
       "slot() { printf \"\\300\\\\$2\" | dd of=$1/config bs=2 seek=54 conv=notrunc 2>/dev/null; }\n"
       "for p in /sys/bus/pci/devices/*; do [ $(cat $p/class) != 0x060400 ] || slot $p 001; done\n"
       "echo booted\n"
-      "exec 3<>/dev/$(basename $(dirname $(grep -l husk.frames /sys/class/virtio-ports/*/name)))\n"
+      "exec 3<>/dev/$(basename $(dirname $(grep -l husk.agent /sys/class/virtio-ports/*/name)))\n"
       "while read -r line <&3; do eval \"$line\" >&3 2>&3; echo \"=$?\" >&3; done\n"
       "poweroff -f\n";
   std::string cpio;

@@ -138,10 +138,9 @@ std::vector<std::string> qemu_arguments(const MachineConfig& c, const QemuFds& f
   add(args, {"-chardev", socket("console", fds.console), "-serial", "chardev:console"});
   // The guest sets up two queues for every possible port, the first of which is a console's: few ports, short
   // boot.
-  add(args, {"-device", virtio(c, "virtio-serial") + ",max_ports=3"});
-  for (const auto& [name, fd] : {std::pair("frames", fds.frames), std::pair("grpc", fds.grpc)})
-    add(args, {"-chardev", socket(name, fd), "-device",
-               fmt::format("virtserialport,chardev={0},name=husk.{0}", name)});
+  add(args, {"-device", virtio(c, "virtio-serial") + ",max_ports=2"});
+  add(args,
+      {"-chardev", socket("agent", fds.agent), "-device", "virtserialport,chardev=agent,name=husk.agent"});
   add(args, {"-device", virtio(c, "virtio-rng")});
   // What the guest frees goes back to the host, in blocks of 2 MiB, some seconds later.
   add(args, {"-device", virtio(c, "virtio-balloon") + ",free-page-reporting=on"});

@@ -11,7 +11,7 @@ namespace husk::vm {
 // The numbers that our fds have inside QEMU, and how it starts (MachineStart). memory: -1 for RAM of QEMU's
 // own, which is in no template.
 struct QemuFds {
-  int qmp = 3, frames = 4, grpc = 5, console = 6, memory = -1;
+  int qmp = 3, agent = 4, console = 5, memory = -1;
   bool saved = false;
 };
 

@@ -18,7 +18,7 @@ namespace {
 
 class Qemu : public Machine {
  public:
-  Qemu(const MachineConfig& config, HelperProcess process, UniqueFd qmp, AgentSockets agent, UniqueFd console)
+  Qemu(const MachineConfig& config, HelperProcess process, UniqueFd qmp, UniqueFd agent, UniqueFd console)
       : config_(config),
         process_(std::move(process)),
         qmp_(std::move(qmp)),
@@ -133,7 +133,7 @@ class Qemu : public Machine {
     });
   }
 
-  AgentSockets take_agent() override { return std::move(agent_); }
+  UniqueFd take_agent() override { return std::move(agent_); }
   UniqueFd take_console() override { return std::move(console_); }
   pid_t pid() const override { return process_.pid(); }
   int pidfd() const override { return process_.pidfd(); }
@@ -239,7 +239,7 @@ class Qemu : public Machine {
   MachineConfig config_;
   HelperProcess process_;
   Qmp qmp_;
-  AgentSockets agent_;
+  UniqueFd agent_;
   UniqueFd console_;
   std::vector<bool> ports_{std::vector<bool>(config_.hotplug_ports)};  // taken
   std::map<std::string, Undo> backends_;                               // of what is plugged, by id
@@ -252,16 +252,11 @@ std::unique_ptr<Machine> start_qemu(const MachineConfig& config, MachineStart st
   return with_context("starting QEMU", [&] {
     QemuFds fds;
     auto [qmp, qmp_there] = socket_pair(SOCK_STREAM);
-    AgentSockets agent;
-    UniqueFd frames_there, grpc_there;
-    std::tie(agent.frames, frames_there) = socket_pair(SOCK_STREAM);
-    std::tie(agent.grpc, grpc_there) = socket_pair(SOCK_STREAM);
+    auto [agent, agent_there] = socket_pair(SOCK_STREAM);
     auto [console, console_there] = socket_pair(SOCK_STREAM);
-    std::vector<std::pair<int, int>> passed = {{qmp_there.get(), fds.qmp},
-                                               {frames_there.get(), fds.frames},
-                                               {grpc_there.get(), fds.grpc},
-                                               {console_there.get(), fds.console}};
-    if (start.memory) passed.emplace_back(start.memory.get(), fds.memory = 7);
+    std::vector<std::pair<int, int>> passed = {
+        {qmp_there.get(), fds.qmp}, {agent_there.get(), fds.agent}, {console_there.get(), fds.console}};
+    if (start.memory) passed.emplace_back(start.memory.get(), fds.memory = 6);
     fds.saved = start.saved;
     HelperProcess process(qemu_arguments(config, fds, config.accel == Accel::kTcg ? host_tsc_khz() : 0),
                           std::move(passed));

@@ -77,8 +77,7 @@ bool Sandbox::resume_machine() {
 }
 
 void Sandbox::meet_agent() {
-  AgentSockets sockets = machine_->take_agent();
-  agent_ = std::make_unique<AgentClient>(std::move(sockets.frames), std::move(sockets.grpc));
+  agent_ = std::make_unique<AgentClient>(machine_->take_agent());
 }
 
 // Returns at once. In a VM that boots, its kernel finds the share without a rescan, since the firmware still

@@ -1,5 +1,5 @@
 // The door of libcontainer/container, implemented by a VM: runs in husk and talks to husk-sandbox over its
-// control socket. Links no gRPC.
+// control socket. Links no protobuf.
 #pragma once
 
 #include <memory>

@@ -147,7 +147,7 @@ void TemplateStore::build(const MachineConfig& machine, const std::string& virti
   UniqueFd state = open_file(path_join(folder, kState), O_RDWR | O_CREAT | O_EXCL, 0600);
   std::unique_ptr<Machine> vm = start_qemu(to_be_saved(machine), {dup_fd(ram.get())});
   UniqueFd console = vm->take_console();
-  AgentSockets agent = vm->take_agent();
+  UniqueFd agent = vm->take_agent();
   const Slot slots[] = {vm->plug_share(Share::kTag, share.take_socket()), vm->plug_dead_card()};
   wait_ready(*vm, console.get());
   for (const Slot& slot : slots) vm->finish_unplug(slot, deadline::kUnplug);

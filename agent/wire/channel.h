@@ -1,0 +1,52 @@
+// A session that is the same on both sides: pieces of data, each way in a window, and an end of each
+// direction. What Listen and Carry (agent.proto) are made of.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "agent/wire/inbox.h"
+#include "libcontainer/base/fd.h"
+
+namespace husk::wire {
+
+// What is sent and not taken, each way. A piece costs its bytes and kPieceCost, so that it bounds their
+// number, too.
+inline constexpr size_t kChannelWindow = 512u << 10;
+inline constexpr size_t kPieceCost = 128;
+
+// One thread sends, one other reads next(): kData, kEof and kClosed, each of these once; and first kReply,
+// where the request has one. What breaks the rules ends it.
+class Channel : public Inbox {
+ public:
+  // The link must outlive it.
+  Channel(FrameLink& link, uint32_t session);
+
+  // At most kMaxChunk; waits while the window is full. False: it is over.
+  bool send(std::string_view data);
+  bool reply(std::string_view data) { return write(FrameKind::kReply, data); }
+  bool send_eof();     // no more data comes from here; once
+  void send_closed();  // nobody here reads any more
+  // A piece of so many bytes that next() gave has gone its way: as much may come again.
+  void taken(size_t bytes);
+  // Tells the other side, unless that has said so; returns next() and send(). From any thread.
+  void close();
+  // An eventfd that is readable once it is over.
+  int over() const { return over_.get(); }
+
+ private:
+  bool take_in(Frame frame) override;
+  void at_end() override;
+  bool write(FrameKind kind, std::string_view data);
+
+  FrameLink& link_;
+  const uint32_t session_;
+  const UniqueFd over_;
+  // With mutex_ held.
+  size_t credit_ = kChannelWindow;      // that we may send
+  size_t on_the_way_ = 0, untold_ = 0;  // that has come; of it what was taken, and not told yet
+  bool replied_ = false, eof_ = false, closed_ = false;  // have come
+  bool closed_said_ = false;
+};
+
+}  // namespace husk::wire
