@@ -215,7 +215,7 @@ check-plain: need-deps
 # With sanitizers: what needs no guest, whose agent is static and so has none. Another kernel's address randomisation than
 # gcc 12 knew confuses TSan, hence setarch.
 RUN_SANITIZED := UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 \
-  TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:history_size=4 setarch -R
+  TSAN_OPTIONS=history_size=4 setarch -R
 check-sanitized: need-deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(UNIT) $(TOOLS)
 	@$(MAKE) --no-print-directory kernel SAN= # the VM's own tests boot one

@@ -48,6 +48,32 @@ FrameLink::FrameLink(UniqueFd fd)
   set_nonblocking(fd_.get(), true);
 }
 
+class FrameLink::Turn {
+ public:
+  Turn(FrameLink& link, Clock::time_point end) : link_(link) {
+    std::unique_lock lock(link_.turn_mutex_);
+    const auto free = [&] { return !link_.taken_; };
+    if (end == Clock::time_point::max())
+      link_.turn_changed_.wait(lock, free);
+    else if (!link_.turn_changed_.wait_until(lock, end, free))
+      return;
+    mine_ = link_.taken_ = true;
+  }
+  ~Turn() {
+    if (!mine_) return;
+    std::lock_guard lock(link_.turn_mutex_);
+    link_.taken_ = false;
+    link_.turn_changed_.notify_one();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  explicit operator bool() const { return mine_; }
+
+ private:
+  FrameLink& link_;
+  bool mine_ = false;
+};
+
 FrameLink::Clock::time_point FrameLink::until(std::chrono::milliseconds timeout) const {
   return patient_ ? Clock::time_point::max() : Clock::now() + timeout;
 }
@@ -172,7 +198,7 @@ size_t FrameLink::copy_some(int pipe, size_t size, Clock::time_point end) {
 FrameLink::Spliced FrameLink::splice(uint32_t session, FrameKind kind, int pipe, size_t size) {
   const Header header = make_header(session, kind, size);
   const auto end = until(deadline::kAgentCall);
-  std::unique_lock lock(write_mutex_);
+  const Turn turn(*this, Clock::time_point::max());
   bool written = write_all(reinterpret_cast<const char*>(header.data()), sizeof header, end);
   size_t left = size;
   if (written) left -= splice_some(pipe, left, end);
@@ -188,11 +214,8 @@ bool FrameLink::write(uint32_t session, FrameKind kind, std::string_view data,
   if (data.size() > kMaxFrame) throw Error(ErrorKind::kInvalid, "a frame of more than 16 MiB");
   const Header header = make_header(session, kind, data.size());
   const auto end = until(timeout);
-  std::unique_lock lock(write_mutex_, std::defer_lock);
-  if (patient_)
-    lock.lock();
-  else if (!lock.try_lock_until(end))
-    return false;
+  const Turn turn(*this, end);
+  if (!turn) return false;
   out_.assign(reinterpret_cast<const char*>(header.data()), sizeof header);
   out_.append(data);
   const bool written = write_all(out_.data(), out_.size(), end);
