@@ -52,9 +52,18 @@ bool Channel::take_in(Frame frame) {
   return true;
 }
 
-void Channel::at_end() {
+void Channel::set_over() {
   const uint64_t one = 1;
   (void)!::write(over_.get(), &one, sizeof one);
+}
+
+// Who ends it after an end of file has broken nothing off: what is still here is to go its way.
+void Channel::at_end() {
+  if (!eof_ || frames_.empty()) set_over();
+}
+
+void Channel::given_out(const Frame&) {
+  if (ended_ && frames_.empty()) set_over();
 }
 
 bool Channel::write(FrameKind kind, std::string_view data) {
@@ -105,6 +114,7 @@ void Channel::taken(size_t bytes) {
 void Channel::close() {
   {
     std::lock_guard lock(mutex_);
+    set_over();
     if (ended_) return;
   }
   end(false);

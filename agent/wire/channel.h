@@ -31,12 +31,14 @@ class Channel : public Inbox {
   void taken(size_t bytes);
   // Tells the other side, unless that has said so; returns next() and send(). From any thread.
   void close();
-  // An eventfd that is readable once it is over.
+  // An eventfd that is readable once it is over; where an end of file had come, once that was read.
   int over() const { return over_.get(); }
 
  private:
   bool take_in(Frame frame) override;
+  void given_out(const Frame& frame) override;
   void at_end() override;
+  void set_over();
   bool write(FrameKind kind, std::string_view data);
 
   FrameLink& link_;

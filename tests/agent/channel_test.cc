@@ -45,12 +45,21 @@ TEST_F(ChannelTest, WhatComesIsGivenInOrderAndThenTheEnd) {
   EXPECT_TRUE(hear(FrameKind::kClosed));
   EXPECT_FALSE(wait_readable(channel_.over(), 0));
   EXPECT_FALSE(hear(FrameKind::kEnd));
-  EXPECT_TRUE(wait_readable(channel_.over(), 0));
+  EXPECT_FALSE(wait_readable(channel_.over(), 0)) << "what came before its end is to be read";
   for (const FrameKind kind : {FrameKind::kReply, FrameKind::kData, FrameKind::kEof, FrameKind::kClosed})
     EXPECT_EQ(channel_.next()->kind, kind);
+  EXPECT_TRUE(wait_readable(channel_.over(), 0));
   EXPECT_FALSE(channel_.next());
   EXPECT_FALSE(channel_.send("x"));
   EXPECT_FALSE(channel_.send_eof());
+}
+
+TEST_F(ChannelTest, EndedBeforeTheEndOfFileItIsOverAtOnce) {
+  EXPECT_TRUE(hear(FrameKind::kData, "a"));
+  EXPECT_FALSE(hear(FrameKind::kEnd));
+  EXPECT_TRUE(wait_readable(channel_.over(), 0));
+  EXPECT_EQ(channel_.next()->data, "a");
+  EXPECT_FALSE(channel_.next());
 }
 
 TEST_F(ChannelTest, WhatBreaksTheRulesEndsIt) {
