@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <exception>
 
@@ -18,6 +19,19 @@ namespace husk::guest {
 namespace {
 
 constexpr size_t kRead = 16u << 10;  // of a stream that is not busy
+
+// What is in pipes counts for their user (fs.pipe-user-pages-soft: 64 MiB), and root's count for the
+// containers' own, too: only a few are this large at a time.
+constexpr int kLargePipe = 1 << 20;  // not more than what may be the rest at a process's end
+constexpr int kMaxLarge = 16;
+std::atomic<int> large{0};
+
+// Held while a pipe is large; nothing when enough are.
+std::shared_ptr<void> take_large() {
+  if (large.fetch_add(1) < kMaxLarge) return {&large, [](void*) { --large; }};
+  --large;
+  return {};
+}
 
 }  // namespace
 
@@ -159,8 +173,8 @@ bool StdioSession::watch_stdin() {
   return (*sink_)({Output::Kind::kStdinClosed, {}, {}, 0});
 }
 
-// A busy stream's pipe is made large, so that a lot is moved at a time, and gets one of ours behind it. False
-// where the kernel has none left.
+// A busy stream's pipe is made large, so that its writer is not stopped often, and gets one of ours behind
+// it. False where the kernel has none left.
 bool StdioSession::bridge(Stream& stream) {
   if (stream.bridge_in) return true;
   int ends[2];
@@ -168,7 +182,8 @@ bool StdioSession::bridge(Stream& stream) {
   stream.bridge_out.reset(ends[0]);
   stream.bridge_in.reset(ends[1]);
   // Smaller where the kernel does not want to.
-  fcntl(stream.fd.get(), F_SETPIPE_SZ, limits_.chunk);
+  stream.large = take_large();
+  fcntl(stream.fd.get(), F_SETPIPE_SZ, stream.large ? kLargePipe : static_cast<int>(limits_.chunk));
   fcntl(stream.bridge_in.get(), F_SETPIPE_SZ, limits_.chunk);
   return true;
 }

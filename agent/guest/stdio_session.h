@@ -62,6 +62,7 @@ class StdioSession {
     bool closed = false;             // the host's reader is gone
     bool busy = false;               // the last read brought as much as it could
     UniqueFd bridge_in, bridge_out;  // a pipe, once it is busy
+    std::shared_ptr<void> large;     // while the process's own is a large one
   };
 
   void wake();
@@ -86,8 +87,8 @@ class StdioSession {
 
   // The loop's own.
   UniqueFd in_;
-  Stream out_{Output::Kind::kStdout, Output::Kind::kStdoutEof, {}, 0, false, false, false, {}, {}};
-  Stream err_{Output::Kind::kStderr, Output::Kind::kStderrEof, {}, 0, false, false, false, {}, {}};
+  Stream out_{Output::Kind::kStdout, Output::Kind::kStdoutEof, {}, 0, false, false, false, {}, {}, {}};
+  Stream err_{Output::Kind::kStderr, Output::Kind::kStderrEof, {}, 0, false, false, false, {}, {}, {}};
   bool exit_said_ = false;
   bool readable_out_ = false, readable_err_ = false, unread_in_ = false, ended_ = false;
 
