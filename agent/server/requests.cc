@@ -40,6 +40,7 @@ void begin_trace(int64_t hello_ns) {
   trace::add_span("kernel", kernel, agent);
   trace::add_span("boot", agent, hello_ns);
 }
+
 void hello(const agent::HelloRequest& request, agent::HelloReply& reply) {
   if (request.protocol_version() != wire::kProtocolVersion)
     throw Error(ErrorKind::kUnsupported,
