@@ -9,53 +9,13 @@
 #include <iterator>
 
 #include "libcontainer/base/error.h"
+#include "spec/names.h"
 
 namespace husk {
 namespace {
 
-// In the kernel's order (linux/capability.h).
-constexpr const char* kNames[] = {"CAP_CHOWN",
-                                  "CAP_DAC_OVERRIDE",
-                                  "CAP_DAC_READ_SEARCH",
-                                  "CAP_FOWNER",
-                                  "CAP_FSETID",
-                                  "CAP_KILL",
-                                  "CAP_SETGID",
-                                  "CAP_SETUID",
-                                  "CAP_SETPCAP",
-                                  "CAP_LINUX_IMMUTABLE",
-                                  "CAP_NET_BIND_SERVICE",
-                                  "CAP_NET_BROADCAST",
-                                  "CAP_NET_ADMIN",
-                                  "CAP_NET_RAW",
-                                  "CAP_IPC_LOCK",
-                                  "CAP_IPC_OWNER",
-                                  "CAP_SYS_MODULE",
-                                  "CAP_SYS_RAWIO",
-                                  "CAP_SYS_CHROOT",
-                                  "CAP_SYS_PTRACE",
-                                  "CAP_SYS_PACCT",
-                                  "CAP_SYS_ADMIN",
-                                  "CAP_SYS_BOOT",
-                                  "CAP_SYS_NICE",
-                                  "CAP_SYS_RESOURCE",
-                                  "CAP_SYS_TIME",
-                                  "CAP_SYS_TTY_CONFIG",
-                                  "CAP_MKNOD",
-                                  "CAP_LEASE",
-                                  "CAP_AUDIT_WRITE",
-                                  "CAP_AUDIT_CONTROL",
-                                  "CAP_SETFCAP",
-                                  "CAP_MAC_OVERRIDE",
-                                  "CAP_MAC_ADMIN",
-                                  "CAP_SYSLOG",
-                                  "CAP_WAKE_ALARM",
-                                  "CAP_BLOCK_SUSPEND",
-                                  "CAP_AUDIT_READ",
-                                  "CAP_PERFMON",
-                                  "CAP_BPF",
-                                  "CAP_CHECKPOINT_RESTORE"};
-constexpr int kCount = static_cast<int>(std::size(kNames));
+using spec::kCapabilities;  // by their numbers
+constexpr int kCount = static_cast<int>(std::size(kCapabilities));
 
 constexpr uint64_t bit(int number) {
   return uint64_t{1} << number;
@@ -86,12 +46,12 @@ uint64_t parse_set(const std::vector<std::string>& names, uint64_t have, uint64_
 
 int capability_number(std::string_view name) {
   for (int i = 0; i < kCount; ++i)
-    if (name == kNames[i]) return i;
+    if (name == kCapabilities[i]) return i;
   return -1;
 }
 
 const char* capability_name(int number) {
-  return number >= 0 && number < kCount ? kNames[number] : nullptr;
+  return number >= 0 && number < kCount ? kCapabilities[number].data() : nullptr;
 }
 
 CapabilitySets parse_capabilities(const spec::Capabilities& names, std::vector<std::string>& warnings) {
@@ -105,7 +65,7 @@ CapabilitySets parse_capabilities(const spec::Capabilities& names, std::vector<s
   sets.ambient = parse_set(names.ambient, have, missing) & sets.permitted & sets.inheritable;
   for (int i = 0; i < kCount; ++i)
     if (missing & bit(i))
-      warnings.push_back(std::string("capability ") + kNames[i] +
+      warnings.push_back("capability " + std::string(kCapabilities[i]) +
                          " cannot be given: husk does not have it itself");
   return sets;
 }
@@ -134,7 +94,7 @@ void apply_capabilities(const CapabilitySets& sets) {
   for (int i = 0; i < kCount; ++i)
     if (sets.ambient & bit(i))
       check(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i, 0, 0),
-            std::string("raising ambient ") + kNames[i]);
+            "raising ambient " + std::string(kCapabilities[i]));
 }
 
 }  // namespace husk
