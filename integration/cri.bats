@@ -147,7 +147,7 @@ shared
 '
     unlike "processes" "$out" 'httpd'
     is "stderr" "$err" err
-    is "log" "$(log one)" $'out of one\nerr of one'
+    is "log" "$(log one | sort)" $'err of one\nout of one'
     ip=$(cri PodSandboxStatus "{\"pod_sandbox_id\": \"$POD\"}" | jq -r .status.network.ip)
     exec_sync "$one" ip -o -4 addr show dev eth0
     like "eth0" "$out" " $ip/24 "

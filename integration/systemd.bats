@@ -200,10 +200,12 @@ user_container() {
     is "exit code" "$status" 7
     like "the container's cgroup" "$out" "^0::/$MANAGER/user.slice/husk-j.scope\$"
     # As the root of a user namespace he is as little as before: so Podman calls its runtime.
-    edit '.linux.namespaces |= map(select(.type != "user")) | del(.linux.uidMappings, .linux.gidMappings)'
-    try by_user unshare --map-root-user /husk/bin/husk --vm=none --systemd-cgroup run --bundle /t/j j
+    user_bundle l "" 'del(.linux.cgroupsPath, .linux.uidMappings, .linux.gidMappings)
+        | .linux.namespaces |= map(select(.type != "cgroup" and .type != "user"))'
+    program sh -c 'cat /proc/self/cgroup; exit 7'
+    try by_user unshare --map-root-user /husk/bin/husk --vm=none --systemd-cgroup run --bundle /t/l l
     is "exit code" "$status" 7
-    like "the container's cgroup" "$out" "^0::/$MANAGER/user.slice/husk-j.scope\$"
+    like "the container's cgroup" "$out" "^0::/$MANAGER/user.slice/husk-l.scope\$"
 }
 
 @test "an ordinary user, over his bus" {
