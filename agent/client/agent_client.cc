@@ -296,6 +296,12 @@ std::unique_ptr<CarryStream> AgentClient::carry(uint64_t connection) {
   return impl_->frames.carry(request);
 }
 
+void AgentClient::refuse(uint64_t connection) {
+  agent::Request request;
+  request.mutable_carry()->set_connection(connection);
+  impl_->frames.refuse(request);
+}
+
 bool AgentClient::notify_changes(const std::vector<FileChange>& changes) {
   agent::Request asked;
   agent::NotifyChangesRequest& request = *asked.mutable_notify_changes();

@@ -147,6 +147,8 @@ class AgentClient {
   std::unique_ptr<ListenStream> listen(const GuestPort& port);
   // connection: of ListenStream::News. An unknown one ends at once.
   std::unique_ptr<CarryStream> carry(uint64_t connection);
+  // Resets it instead. Does not wait.
+  void refuse(uint64_t connection);
 
   // At most wire::kMaxChanges. False: nobody in the guest watches any of them. Throws kUnsupported where the
   // guest's kernel cannot tell.

@@ -10,18 +10,14 @@ using wire::Channel;
 using wire::Frame;
 using wire::FrameKind;
 
-constexpr int kMaxGroups = 65536;  // NGROUPS_MAX: the guest is not trusted
-constexpr size_t kMaxPeer = 128;   // sizeof(sockaddr_storage)
+constexpr size_t kMaxPeer = 128;  // sizeof(sockaddr_storage)
 
 // A channel until its end.
 class Opened {
  public:
   Opened(FrameClient& client, uint32_t session, std::shared_ptr<Channel> channel)
       : client_(client), session_(session), channel_(std::move(channel)) {}
-  ~Opened() {
-    channel_->close();
-    client_.forget(session_);
-  }
+  ~Opened() { client_.end_session(session_); }
   Channel& operator*() const { return *channel_; }
   Channel* operator->() const { return channel_.get(); }
 
@@ -63,7 +59,6 @@ class FrameListenStream : public ListenStream {
     news = {};
     if (heard.has_connection()) {
       const agent::Connection& connection = heard.connection();
-      if (connection.groups_size() > kMaxGroups) return false;
       news.connection = connection.id();
       news.uid = connection.uid();
       news.gid = connection.gid();
@@ -87,7 +82,6 @@ class FrameCarryStream : public CarryStream {
       : channel_(client, session, std::move(channel)) {}
 
   bool run(UniqueFd socket) override { return wire::carry(std::move(socket), *channel_); }
-  void refuse() override { channel_->close(); }
   void cancel() override { channel_->close(); }
 
  private:

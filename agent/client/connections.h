@@ -52,16 +52,15 @@ class ListenStream {
   virtual void cancel() = 0;
 };
 
-// One connection.
+// One connection. Destroyed without run() it is reset.
 class CarryStream {
  public:
   virtual ~CarryStream() = default;
   // Carries bytes between it and the connected socket until both directions have ended. False: one side has
   // broken, or cancel() was called, and the other was reset.
   virtual bool run(UniqueFd socket) = 0;
-  // Instead: resets it.
-  virtual void refuse() = 0;
-  virtual void cancel() = 0;  // from any thread
+  // Makes run() return; from any thread. That the connection is reset, the guest hears at this object's end.
+  virtual void cancel() = 0;
 };
 
 }  // namespace husk

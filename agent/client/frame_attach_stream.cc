@@ -14,13 +14,10 @@ using wire::FrameKind;
 
 class FrameAttachStream : public AttachStream {
  public:
-  FrameAttachStream(FrameClient& client, uint32_t session, std::shared_ptr<FrameInbox> inbox)
+  FrameAttachStream(FrameClient& client, uint32_t session, std::shared_ptr<ReplyInbox> inbox)
       : client_(client), session_(session), inbox_(std::move(inbox)) {}
 
-  ~FrameAttachStream() override {
-    client_.forget(session_);
-    if (!complete()) client_.write(session_, FrameKind::kEnd, {});
-  }
+  ~FrameAttachStream() override { complete() ? client_.forget(session_) : client_.end_session(session_); }
 
   bool read(Output& out) override {
     while (std::optional<Frame> frame = inbox_->next())
@@ -164,7 +161,7 @@ class FrameAttachStream : public AttachStream {
 
   FrameClient& client_;
   const uint32_t session_;
-  const std::shared_ptr<FrameInbox> inbox_;
+  const std::shared_ptr<ReplyInbox> inbox_;
   std::atomic<bool> exited_{false}, stdout_eof_{false}, stderr_eof_{false};
   bool stdin_closed_ = false;  // read()'s own
 
@@ -177,7 +174,7 @@ class FrameAttachStream : public AttachStream {
 }  // namespace
 
 std::unique_ptr<AttachStream> attach_stream(FrameClient& client, uint32_t session,
-                                            std::shared_ptr<FrameInbox> inbox) {
+                                            std::shared_ptr<ReplyInbox> inbox) {
   return std::make_unique<FrameAttachStream>(client, session, std::move(inbox));
 }
 

@@ -2,11 +2,12 @@
 #pragma once
 
 #include "agent/client/frame_client.h"
+#include "agent/client/reply_inbox.h"
 
 namespace husk {
 
 // Its end is the session's.
 std::unique_ptr<AttachStream> attach_stream(FrameClient& client, uint32_t session,
-                                            std::shared_ptr<FrameInbox> inbox);
+                                            std::shared_ptr<ReplyInbox> inbox);
 
 }  // namespace husk

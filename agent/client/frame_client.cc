@@ -6,6 +6,7 @@
 
 #include "agent/client/connection_streams.h"
 #include "agent/client/frame_attach_stream.h"
+#include "agent/client/reply_inbox.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/deadlines.h"
 
@@ -42,22 +43,25 @@ Reply reply_in_time(wire::Inbox& inbox, std::chrono::steady_clock::time_point en
 
 }  // namespace
 
-FrameClient::FrameClient(UniqueFd socket) : link_(std::move(socket)), thread_([this] { hear(); }) {}
+FrameClient::FrameClient(UniqueFd socket)
+    : link_(std::move(socket)), hearing_([this] { hear(); }), speaking_([this] { speak_late(); }) {}
 
 FrameClient::~FrameClient() {
   link_.end();
-  thread_.join();
+  hearing_.join();
+  speaking_.join();
 }
 
 void FrameClient::hear() {
   try {
     while (std::optional<Frame> frame = link_.read()) hear_one(std::move(*frame));
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {
     spdlog::warn("the guest: {}", e.what());
   }
   link_.end();
   std::lock_guard lock(mutex_);
   gone_ = true;
+  changed_.notify_all();
   for (auto& [id, inbox] : inboxes_) inbox->end(true);
 }
 
@@ -72,6 +76,30 @@ std::shared_ptr<wire::Inbox> FrameClient::find(uint32_t session) {
   std::lock_guard lock(mutex_);
   const auto found = inboxes_.find(session);
   return found == inboxes_.end() ? nullptr : found->second;
+}
+
+void FrameClient::say_late(Frame frame) {
+  std::lock_guard lock(mutex_);
+  late_.push_back(std::move(frame));
+  changed_.notify_all();
+}
+
+void FrameClient::speak_late() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return gone_ || !late_.empty(); });
+    if (gone_) return;
+    const Frame frame = std::move(late_.front());
+    late_.pop_front();
+    lock.unlock();
+    link_.write(frame.session, frame.kind, frame.data);
+    lock.lock();
+  }
+}
+
+void FrameClient::end_session(uint32_t session) {
+  forget(session);
+  say_late({session, FrameKind::kEnd, {}});
 }
 
 void FrameClient::forget(uint32_t session) {
@@ -96,22 +124,12 @@ auto FrameClient::add_session(Make make) {
 }
 
 // A request that is not taken in time has no answer in time, either.
-void FrameClient::open(uint32_t session, FrameKind kind, const agent::Request& request,
-                       std::chrono::milliseconds timeout) {
-  try {
-    link_.write(session, kind, request.SerializeAsString(), timeout);
-  } catch (const Error&) {  // too large
-    forget(session);
-    throw;
-  }
-}
-
 Reply FrameClient::call(const agent::Request& request, const std::string& what,
                         std::chrono::milliseconds timeout) {
   const auto end = std::chrono::steady_clock::now() + timeout;
-  const auto [session, inbox] = add_session([](uint32_t) { return std::make_shared<FrameInbox>(); });
+  const auto [session, inbox] = add_session([](uint32_t) { return std::make_shared<ReplyInbox>(); });
   const std::shared_ptr<void> forgotten(nullptr, [this, id = session](void*) { forget(id); });
-  open(session, FrameKind::kRequest, request, timeout);
+  link_.write_by(end, session, FrameKind::kRequest, request.SerializeAsString());
   return reply_in_time(*inbox, end, what);
 }
 
@@ -122,9 +140,9 @@ void FrameClient::tell(const agent::Request& notice) {
 
 std::unique_ptr<AttachStream> FrameClient::attach(const agent::Request& request, agent::Attached& attached) {
   const auto end = std::chrono::steady_clock::now() + deadline::kAgentCreate;
-  const auto [session, inbox] = add_session([](uint32_t) { return std::make_shared<FrameInbox>(); });
-  open(session, FrameKind::kRequest, request, deadline::kAgentCreate);
+  const auto [session, inbox] = add_session([](uint32_t) { return std::make_shared<ReplyInbox>(); });
   std::unique_ptr<AttachStream> stream = attach_stream(*this, session, inbox);  // ends it, if we throw
+  link_.write_by(end, session, FrameKind::kRequest, request.SerializeAsString());
   Reply reply = reply_in_time(*inbox, end, "");
   if (!reply.has_attached())
     throw Error(ErrorKind::kInvalid, "the guest's first word on an attached stream is not \"attached\"");
@@ -134,22 +152,28 @@ std::unique_ptr<AttachStream> FrameClient::attach(const agent::Request& request,
 
 std::unique_ptr<ListenStream> FrameClient::listen(const agent::Request& request) {
   const auto end = std::chrono::steady_clock::now() + deadline::kAgentCall;
-  const auto [session, channel] = open_channel(request);
+  const auto [session, channel] = add_channel();
   std::unique_ptr<ListenStream> stream = listen_stream(*this, session, channel);
+  link_.write_by(end, session, FrameKind::kOpen, request.SerializeAsString());
   reply_in_time(*channel, end, "");
   return stream;
 }
 
 std::unique_ptr<CarryStream> FrameClient::carry(const agent::Request& request) {
-  const auto [session, channel] = open_channel(request);
-  return carry_stream(*this, session, channel);
+  const auto [session, channel] = add_channel();
+  std::unique_ptr<CarryStream> stream = carry_stream(*this, session, channel);
+  if (!link_.write(session, FrameKind::kOpen, request.SerializeAsString())) channel->close();
+  return stream;
 }
 
-std::pair<uint32_t, std::shared_ptr<wire::Channel>> FrameClient::open_channel(const agent::Request& request) {
-  const auto added =
-      add_session([this](uint32_t number) { return std::make_shared<wire::Channel>(link_, number); });
-  open(added.first, FrameKind::kOpen, request, deadline::kAgentCall);
-  return added;
+void FrameClient::refuse(const agent::Request& carry) {
+  const auto [session, inbox] = add_session([](uint32_t) { return std::make_shared<ReplyInbox>(); });
+  say_late({session, FrameKind::kOpen, carry.SerializeAsString()});
+  end_session(session);
+}
+
+std::pair<uint32_t, std::shared_ptr<wire::Channel>> FrameClient::add_channel() {
+  return add_session([this](uint32_t number) { return std::make_shared<wire::Channel>(link_, number); });
 }
 
 }  // namespace husk

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -12,30 +14,8 @@
 #include "agent/client/agent_client.h"
 #include "agent/wire/channel.h"
 #include "agent/wire/frames.h"
-#include "agent/wire/inbox.h"
 
 namespace husk {
-
-// A call's or a process's. Bounded: the guest is not trusted.
-class FrameInbox : public wire::Inbox {
- public:
-  // Bytes of an output that their reader has taken. Returns how much the guest is to be told of now: not each
-  // line of output is worth a message back.
-  size_t take(wire::FrameKind output, size_t bytes);
-
- private:
-  struct Window {
-    size_t on_the_way = 0, untold = 0;
-  };
-  bool take_in(wire::Frame frame) override;
-  void given_out(const wire::Frame& frame) override;
-  bool fits(const wire::Frame& frame);
-  wire::Frame* last_of(wire::FrameKind output);
-  Window& window(wire::FrameKind output);
-
-  size_t words_ = 0;  // bytes of frames_ that are no output
-  Window stdout_, stderr_;
-};
 
 class FrameClient {
  public:
@@ -54,27 +34,35 @@ class FrameClient {
   // Does not wait.
   std::unique_ptr<CarryStream> carry(const agent::Request& request);
 
+  // Resets a connection that was heard of and is not carried. Does not wait.
+  void refuse(const agent::Request& carry);
+
   // A session's: False when the connection is gone.
   bool write(uint32_t session, wire::FrameKind kind, std::string_view data);
   // What comes for it is thrown away from now on.
   void forget(uint32_t session);
+  // The same, and the guest is told so. Does not wait: a guest that reads
+  // nothing must not hold up who is done with it.
+  void end_session(uint32_t session);
 
  private:
   template <typename Make>  // of the number
   auto add_session(Make make);
-  void open(uint32_t session, wire::FrameKind kind, const agent::Request& request,
-            std::chrono::milliseconds timeout);
-  std::pair<uint32_t, std::shared_ptr<wire::Channel>> open_channel(const agent::Request& request);
+  std::pair<uint32_t, std::shared_ptr<wire::Channel>> add_channel();
   void hear();
   void hear_one(wire::Frame frame);
   std::shared_ptr<wire::Inbox> find(uint32_t session);
+  void say_late(wire::Frame frame);
+  void speak_late();
 
   wire::FrameLink link_;
   std::mutex mutex_;  // of what follows
   uint32_t last_ = 0;
   bool gone_ = false;
   std::map<uint32_t, std::shared_ptr<wire::Inbox>> inboxes_;
-  std::thread thread_;
+  std::deque<wire::Frame> late_;  // what is said when the guest listens
+  std::condition_variable changed_;
+  std::thread hearing_, speaking_;
 };
 
 }  // namespace husk

@@ -13,6 +13,7 @@
 namespace husk::guest {
 namespace {
 
+constexpr int kBreath = 100;                // ms
 constexpr size_t kMaxDatagram = 63u << 10;  // with who sent it, a piece of a channel (agent/wire)
 
 // Who connected, as the kernel kept it. The host wants to be told, and has the last word.
@@ -88,9 +89,10 @@ void Listening::stop() {
 
 void Listening::run(const Sink& sink) {
   for (;;) {
-    const bool full = slots_->free == 0;
-    pollfd fds[] = {{slots_->wake.get(), POLLIN, 0}, {full ? -1 : listener_.fd(), POLLIN, 0}};
-    if (poll(fds, 2, -1) < 0 && errno != EINTR) return;
+    const bool deaf = slots_->free == 0 || short_of_;
+    pollfd fds[] = {{slots_->wake.get(), POLLIN, 0}, {deaf ? -1 : listener_.fd(), POLLIN, 0}};
+    if (poll(fds, 2, short_of_ ? kBreath : -1) < 0 && errno != EINTR) return;
+    short_of_ = false;
     uint64_t count;
     if (fds[0].revents) (void)!read(slots_->wake.get(), &count, sizeof count);
     if (stopped_) return;
@@ -101,7 +103,10 @@ void Listening::run(const Sink& sink) {
 bool Listening::accept_one(const Sink& sink) {
   Connection connection;
   connection.socket.reset(accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!connection.socket) return true;  // it has gone again
+  if (!connection.socket) {  // it has gone again, or we are short of files or memory: then it is still there
+    short_of_ = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+    return true;
+  }
   Heard heard;
   try {
     if (listener_.is_file()) ask_who(connection.socket.get(), heard);

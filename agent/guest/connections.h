@@ -1,4 +1,4 @@
-// Connections that were accepted in the guest, until the host carries them (agent.proto's Listen and Carry).
+// Connections that were accepted in the guest, until the host carries them (agent.proto's listen and carry).
 #pragma once
 
 #include <atomic>
@@ -51,7 +51,7 @@ struct Heard {
   Datagram datagram;
 };
 
-// One Listen. run() is one poll loop in one thread; the other methods are called from one other.
+// One listener. run() is one poll loop in one thread; the other methods are called from one other.
 class Listening {
  public:
   // Returns false when nobody wants to know any more.
@@ -73,7 +73,8 @@ class Listening {
   const Listener listener_;
   Connections& connections_;
   const std::shared_ptr<Slots> slots_;
-  std::string buffer_;  // for a datagram
+  std::string buffer_;     // for a datagram
+  bool short_of_ = false;  // files or memory: nothing is accepted for a moment
   std::atomic<bool> stopped_{false};
 };
 

@@ -102,7 +102,7 @@ bool StdioSession::wait_events() {
   bool input_waits;
   {
     std::lock_guard lock(mutex_);
-    input_waits = !queue_.empty();
+    input_waits = !piece_.empty() || !queue_.empty();
   }
   auto if_wanted = [this](const Stream& s) { return s.eof || room(s) == 0 ? -1 : s.fd.get(); };
   // A negative fd is ignored. Of stdin POLLERR is always told: its reader is gone.
@@ -123,45 +123,60 @@ bool StdioSession::wait_events() {
   return true;
 }
 
-// Takes over what the other thread asked for; false when the party has gone.
+// Takes over what the other thread asked for; false when the party has gone. What a process of the container
+// can hold up, a pipe's write or a terminal's size, is done without the mutex: who has that may be the one
+// who hears the host.
 bool StdioSession::obey() {
+  std::optional<WindowSize> size;
+  {
+    std::lock_guard lock(mutex_);
+    out_.closed = stdout_closed_;
+    err_.closed = stderr_closed_;
+    out_.on_the_way -= std::min(out_.on_the_way, std::exchange(stdout_taken_, 0));
+    err_.on_the_way -= std::min(err_.on_the_way, std::exchange(stderr_taken_, 0));
+    size.swap(resized_);
+    if (detached_) return false;
+  }
+  if (size && process_->terminal() && out_.fd) set_window_size(out_.fd.get(), *size);
+  return true;
+}
+
+// False: there is none.
+bool StdioSession::take_piece() {
+  if (written_ < piece_.size()) return true;
+  written_ = 0;
+  piece_.clear();
   std::lock_guard lock(mutex_);
-  out_.closed = stdout_closed_;
-  err_.closed = stderr_closed_;
-  out_.on_the_way -= std::min(out_.on_the_way, std::exchange(stdout_taken_, 0));
-  err_.on_the_way -= std::min(err_.on_the_way, std::exchange(stderr_taken_, 0));
-  if (resized_ && process_->terminal() && out_.fd) set_window_size(out_.fd.get(), *resized_);
-  resized_.reset();
-  return !detached_;
+  if (queue_.empty()) return false;
+  piece_ = std::move(queue_.front());
+  queue_.pop_front();
+  return true;
 }
 
 // Writes what the process takes now, and throws away what nobody can read.
 bool StdioSession::feed_stdin() {
   size_t taken = 0;
+  UniqueFd& to = process_->terminal() ? out_.fd : in_;
+  while (take_piece()) {
+    const size_t left = piece_.size() - written_;
+    ssize_t n = static_cast<ssize_t>(left);
+    if (to) {
+      n = write(to.get(), piece_.data() + written_, left);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && errno == EAGAIN) break;
+      if (n < 0) {  // EPIPE, or EIO of a terminal: nobody reads
+        n = static_cast<ssize_t>(left);
+        unread_in_ = true;
+      }
+    }
+    taken += static_cast<size_t>(n);
+    written_ += static_cast<size_t>(n);
+  }
   {
     std::lock_guard lock(mutex_);
-    UniqueFd& to = process_->terminal() ? out_.fd : in_;
-    while (!queue_.empty()) {
-      std::string& front = queue_.front();
-      ssize_t n = static_cast<ssize_t>(front.size() - head_);
-      if (to) {
-        n = write(to.get(), front.data() + head_, front.size() - head_);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno == EAGAIN) break;
-        if (n < 0) {  // EPIPE, or EIO of a terminal: nobody reads
-          n = static_cast<ssize_t>(front.size() - head_);
-          unread_in_ = true;
-        }
-      }
-      taken += static_cast<size_t>(n);
-      head_ += static_cast<size_t>(n);
-      if (head_ < front.size()) continue;
-      queue_.pop_front();
-      head_ = 0;
-    }
     queued_ -= taken;
     // The end of a terminal's input is for the one who types it to send (^D).
-    if (stdin_eof_ && queue_.empty()) in_.reset();
+    if (stdin_eof_ && queue_.empty() && piece_.empty()) in_.reset();
   }
   return taken == 0 || (*sink_)({Output::Kind::kStdinTaken, {}, {}, taken});
 }
@@ -219,6 +234,9 @@ bool StdioSession::end_of(Stream& stream) {
   // A terminal stays open for a later attachment, unless its reader is gone: then it hangs up.
   if (!process_->terminal() || stream.closed) stream.fd.reset();
   if (stream.closed) process_->hang_up();
+  stream.bridge_in.reset();
+  stream.bridge_out.reset();
+  stream.large.reset();
   return (*sink_)({stream.eof_kind, {}, {}, 0});
 }
 

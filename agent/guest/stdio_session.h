@@ -62,7 +62,7 @@ class StdioSession {
     bool closed = false;             // the host's reader is gone
     bool busy = false;               // the last read brought as much as it could
     UniqueFd bridge_in, bridge_out;  // a pipe, once it is busy
-    std::shared_ptr<void> large;     // while the process's own is a large one
+    std::shared_ptr<void> large;     // held while the process's own is a large one
   };
 
   void wake();
@@ -70,6 +70,7 @@ class StdioSession {
   void give_back();
   bool obey();
   bool wait_events();
+  bool take_piece();
   bool feed_stdin();
   bool watch_stdin();
   size_t room(const Stream& stream) const;
@@ -89,12 +90,14 @@ class StdioSession {
   UniqueFd in_;
   Stream out_{Output::Kind::kStdout, Output::Kind::kStdoutEof, {}, 0, false, false, false, {}, {}, {}};
   Stream err_{Output::Kind::kStderr, Output::Kind::kStderrEof, {}, 0, false, false, false, {}, {}, {}};
+  std::string piece_;  // the first of stdin, and how much of it was written
+  size_t written_ = 0;
   bool exit_said_ = false;
   bool readable_out_ = false, readable_err_ = false, unread_in_ = false, ended_ = false;
 
   std::mutex mutex_;  // of what follows
   std::deque<std::string> queue_;
-  size_t queued_ = 0, head_ = 0;  // head_: bytes of queue_.front() that were written
+  size_t queued_ = 0;  // bytes of it, and of piece_
   size_t stdout_taken_ = 0, stderr_taken_ = 0;
   bool stdin_eof_ = false, stdout_closed_ = false, stderr_closed_ = false, detached_ = false;
   std::optional<WindowSize> resized_;

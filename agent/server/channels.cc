@@ -1,6 +1,7 @@
 #include "agent/server/channels.h"
 
 #include <thread>
+#include <utility>
 
 #include "agent/guest/connections.h"
 #include "agent/guest/log.h"
@@ -40,23 +41,28 @@ agent::Heard encode(guest::Heard heard) {
   return message;
 }
 
-bool tell(guest::Guest& guest, wire::Channel& channel, guest::Heard heard) {
+// told: of a refusal; how often one is tried is the container's to say.
+bool tell(guest::Guest& guest, wire::Channel& channel, guest::Heard heard, bool& told) {
   const uint64_t connection = heard.connection;
   const std::string piece = encode(std::move(heard)).SerializeAsString();
   if (piece.size() <= wire::kMaxChunk) return channel.send(piece);
-  guest::log_warning("a connection is refused: its process is in too many groups");
-  guest.connections().take(connection);
+  if (!std::exchange(told, true))
+    guest::log_warning("a connection is refused: its process is in too many groups");
+  guest.connections().take(connection);  // and its end
   return true;
 }
 
 // The other thread of a listening: ends when the host is gone or has heard enough.
-void read_answers(wire::Channel& channel, guest::Listening& listening) {
+void read_answers(wire::Channel& channel, guest::Listening& listening) try {
   while (const std::optional<wire::Frame> frame = channel.next()) {
     agent::Datagram answer;
-    if (frame->kind != FrameKind::kData || !answer.ParseFromString(frame->data)) continue;
+    if (frame->kind != FrameKind::kData) continue;
     channel.taken(frame->data.size());
+    if (!answer.ParseFromString(frame->data)) continue;
     listening.answer({std::move(*answer.mutable_peer()), std::move(*answer.mutable_data())});
   }
+  listening.stop();
+} catch (const std::exception&) {  // no memory
   listening.stop();
 }
 
@@ -70,7 +76,8 @@ void listen(guest::Guest& guest, const agent::ListenRequest& where, wire::Channe
   agent::Reply listens;
   listens.mutable_done();
   channel.reply(listens.SerializeAsString());
-  listening.run([&](guest::Heard heard) { return tell(guest, channel, std::move(heard)); });
+  bool told = false;
+  listening.run([&](guest::Heard heard) { return tell(guest, channel, std::move(heard), told); });
 }
 
 void carry(guest::Guest& guest, const agent::CarryRequest& request, wire::Channel& channel) {

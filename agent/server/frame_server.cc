@@ -43,10 +43,8 @@ void FrameServer::serve(UniqueFd fd, std::function<void(int)> wait_for_host, std
 void FrameServer::hear() {
   try {
     while (std::optional<wire::Frame> frame = link_->read()) {
-      if (frame->kind == FrameKind::kRequest)
-        begin(std::make_shared<ProcessSession>(*link_, frame->session), std::move(*frame));
-      else if (frame->kind == FrameKind::kOpen)
-        begin(std::make_shared<wire::Channel>(*link_, frame->session), std::move(*frame));
+      if (frame->kind == FrameKind::kRequest || frame->kind == FrameKind::kOpen)
+        begin(std::move(*frame));
       else if (frame->kind == FrameKind::kNotice)
         heed(guest_, *frame);
       else
@@ -57,19 +55,28 @@ void FrameServer::hear() {
   }
 }
 
-void FrameServer::begin(Session session, wire::Frame frame) {
+FrameServer::Session FrameServer::make_session(const wire::Frame& frame) {
+  if (frame.kind == FrameKind::kOpen) return std::make_shared<wire::Channel>(*link_, frame.session);
+  return std::make_shared<ProcessSession>(*link_, frame.session);
+}
+
+// What there is no room for is refused; a host that breaks the rules is not heard any more.
+void FrameServer::begin(wire::Frame frame) {
   const uint32_t id = frame.session;
-  {
-    std::lock_guard lock(mutex_);
-    if (!sessions_.try_emplace(id, session).second)
-      throw Error(ErrorKind::kInvalid, "a session that is there");
-  }
+  if (find(id)) throw Error(ErrorKind::kInvalid, "a session that is there");
   try {
+    Session session = make_session(frame);
+    {
+      std::lock_guard lock(mutex_);
+      sessions_.emplace(id, session);
+    }
     workers_.run([this, id, session = std::move(session), data = std::move(frame.data)]() mutable {
       carry_out(id, session, std::move(data));
     });
   } catch (const Error& e) {
     reply(id, error_reply(e));
+  } catch (const std::exception& e) {
+    reply(id, error_reply(Error(ErrorKind::kInternal, e.what())));
   }
 }
 
@@ -96,13 +103,15 @@ void FrameServer::carry_out(uint32_t id, const Session& session, std::string dat
 
 // What nobody waits for any more is no news.
 void FrameServer::pass_on(wire::Frame frame) {
-  std::optional<Session> session;
-  {
-    std::lock_guard lock(mutex_);
-    const auto found = sessions_.find(frame.session);
-    if (found != sessions_.end()) session = found->second;
-  }
+  const std::optional<Session> session = find(frame.session);
   if (session) std::visit([&](const auto& one) { one->hear(std::move(frame)); }, *session);
+}
+
+std::optional<FrameServer::Session> FrameServer::find(uint32_t id) {
+  std::lock_guard lock(mutex_);
+  const auto found = sessions_.find(id);
+  if (found == sessions_.end()) return {};
+  return found->second;
 }
 
 void FrameServer::forget(uint32_t id) {

@@ -27,9 +27,11 @@ class FrameServer {
  private:
   using Session = std::variant<std::shared_ptr<ProcessSession>, std::shared_ptr<wire::Channel>>;
   void hear();
-  void begin(Session session, wire::Frame frame);
+  void begin(wire::Frame frame);
+  Session make_session(const wire::Frame& frame);
   void carry_out(uint32_t id, const Session& session, std::string request) noexcept;
   void pass_on(wire::Frame frame);
+  std::optional<Session> find(uint32_t id);
   void forget(uint32_t id);
   void reply(uint32_t id, const agent::Reply& reply);
 

@@ -13,19 +13,29 @@
 namespace husk::wire {
 namespace {
 
+constexpr int kLookAgain = 1000;  // ms
+
+bool is_unix(int socket) {
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  return getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
 class Carrier {
  public:
   Carrier(int socket, Channel& channel) : socket_(socket), channel_(channel) {}
 
   bool run() {
-    std::thread outward([this] { send_out(); });
-    receive();
+    std::thread outward([this] { guarded([this] { send_out(); }); });
+    guarded([this] { receive(); });
     channel_.close();
     outward.join();
     return in_ended_ && out_ended_;
   }
 
  private:
+  template <typename F>
+  void guarded(F&& f) noexcept;
   void receive();
   bool heed(const Frame& frame);
   bool deliver(std::string_view data);
@@ -34,11 +44,22 @@ class Carrier {
   void note_end(bool& which);
 
   const int socket_;
+  const bool is_unix_ = is_unix(socket_);
   Channel& channel_;
   bool unread_ = false;  // nobody reads what we deliver
   std::mutex mutex_;     // of what follows
   bool in_ended_ = false, out_ended_ = false;
 };
+
+// Where memory ends, so does the connection.
+template <typename F>
+void Carrier::guarded(F&& f) noexcept {
+  try {
+    f();
+  } catch (const std::exception&) {
+    channel_.close();
+  }
+}
 
 // False: it is over.
 bool Carrier::wait_for(short events, short& got, int timeout_ms) const {
@@ -49,7 +70,7 @@ bool Carrier::wait_for(short events, short& got, int timeout_ms) const {
   return fds[1].revents == 0;
 }
 
-// Whoever sees both ends first says so; the other side has seen them then, or will before it hears of it.
+// The other side has seen both, too, or will before it hears of our end.
 void Carrier::note_end(bool& which) {
   bool both;
   {
@@ -83,7 +104,9 @@ bool Carrier::heed(const Frame& frame) {
   }
 }
 
-// False: it is over. That the reader has gone ends one direction only.
+// False: it is over. That the reader has gone ends one direction only. A unix socket that is full does not
+// wake who polls when its reader says that he reads no more, hence the timeout; and who writes without
+// reading is told in time that nobody reads him.
 bool Carrier::deliver(std::string_view data) {
   short got;
   while (!data.empty() && !unread_) {
@@ -91,7 +114,8 @@ bool Carrier::deliver(std::string_view data) {
     if (n >= 0) {
       data.remove_prefix(static_cast<size_t>(n));
     } else if (errno == EAGAIN) {
-      if (!wait_for(POLLOUT, got)) return false;
+      if (!wait_for(POLLOUT, got, kLookAgain)) return false;
+      if (channel_.unread()) shutdown(socket_, SHUT_RD);
     } else if (errno != EINTR) {
       unread_ = true;
       channel_.send_closed();
@@ -106,6 +130,8 @@ void Carrier::send_out() {
   while (wait_for(POLLIN | POLLRDHUP, got)) {
     const ssize_t n = recv(socket_, buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    // Its other side has closed with something unread: as on one host, what it wrote before that counts.
+    if (n < 0 && errno == ECONNRESET && is_unix_) break;
     if (n < 0) return channel_.close();
     if (n == 0) break;
     if (!channel_.send({buffer.data(), static_cast<size_t>(n)})) return;
@@ -122,10 +148,12 @@ void Carrier::send_out() {
 }  // namespace
 
 bool carry(UniqueFd socket, Channel& channel) {
-  if (Carrier(socket.get(), channel).run()) return true;
-  const linger reset{1, 0};  // for TCP; a unix socket knows no other end
+  const linger reset{1, 0};  // for TCP, if it is closed now; a unix socket knows no other end
+  const linger none{};
   setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-  return false;
+  if (!Carrier(socket.get(), channel).run()) return false;
+  setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+  return true;
 }
 
 }  // namespace husk::wire

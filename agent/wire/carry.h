@@ -7,9 +7,9 @@
 namespace husk::wire {
 
 // Carries bytes between the connected socket and the channel, both ways, with a half-close on one side as a
-// half-close on the other, and returns when the channel is over. True: in order. Else one side has broken:
-// the socket is reset, and the channel closed. channel.close(), from any thread, breaks it off. Memory: one
-// chunk, and the channel's window.
+// half-close on the other, and returns when that is over: then the session's owner says so. True: in order.
+// Else one side has broken, or channel.close() was called, from any thread, and the socket is reset. Memory:
+// one chunk, and the channel's window. Throws when there is no thread or no memory; the socket is reset then.
 bool carry(UniqueFd socket, Channel& channel);
 
 }  // namespace husk::wire

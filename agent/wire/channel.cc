@@ -43,7 +43,7 @@ bool Channel::take_in(Frame frame) {
       if (!frame.data.empty() || std::exchange(closed_, true)) return false;
       break;
     case FrameKind::kReply:
-      if (std::exchange(replied_, true)) return false;
+      if (frame.data.size() > kMaxChunk || std::exchange(replied_, true)) return false;
       break;
     default:
       return false;
@@ -57,7 +57,7 @@ void Channel::set_over() {
   (void)!::write(over_.get(), &one, sizeof one);
 }
 
-// Who ends it after an end of file has broken nothing off: what is still here is to go its way.
+// Who says kEnd after an end of file has broken nothing off: what is still here is to go its way.
 void Channel::at_end() {
   if (!eof_ || frames_.empty()) set_over();
 }
@@ -111,14 +111,17 @@ void Channel::taken(size_t bytes) {
   write(FrameKind::kTaken, {reinterpret_cast<const char*>(&size), sizeof size});
 }
 
+bool Channel::unread() const {
+  std::lock_guard lock(mutex_);
+  return closed_;
+}
+
 void Channel::close() {
   {
     std::lock_guard lock(mutex_);
     set_over();
-    if (ended_) return;
   }
   end(false);
-  link_.write(session_, FrameKind::kEnd, {});
 }
 
 }  // namespace husk::wire

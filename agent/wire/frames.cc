@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <condition_variable>
 #include <cstring>
 
 #include "libcontainer/base/deadlines.h"
@@ -30,7 +31,12 @@ using Header = std::array<uint32_t, 2>;
 static_assert(sizeof(Header) == kFrameHeader);
 
 Header make_header(uint32_t session, FrameKind kind, size_t size) {
+  if (size > kMaxFrame) throw Error(ErrorKind::kInvalid, "a frame of more than 16 MiB");
   return {session, static_cast<uint32_t>(size) | static_cast<uint32_t>(kind) << kSizeBits};
+}
+
+std::string_view bytes(const Header& header) {
+  return {reinterpret_cast<const char*>(header.data()), sizeof header};
 }
 
 bool is_bulk(FrameKind kind) {
@@ -48,34 +54,39 @@ FrameLink::FrameLink(UniqueFd fd)
   set_nonblocking(fd_.get(), true);
 }
 
+// In the order in which they came: else bulk would take it again before anybody who waits has woken.
 class FrameLink::Turn {
  public:
   Turn(FrameLink& link, Clock::time_point end) : link_(link) {
     std::unique_lock lock(link_.turn_mutex_);
-    const auto free = [&] { return !link_.taken_; };
+    const auto place = link_.turns_.insert(link_.turns_.end(), this);
+    const auto decided = [&] { return link_.over_ || link_.turns_.front() == this; };
     if (end == Clock::time_point::max())
-      link_.turn_changed_.wait(lock, free);
-    else if (!link_.turn_changed_.wait_until(lock, end, free))
-      return;
-    mine_ = link_.taken_ = true;
+      changed_.wait(lock, decided);
+    else
+      changed_.wait_until(lock, end, decided);
+    mine_ = !link_.over_ && link_.turns_.front() == this;
+    if (!mine_) link_.turns_.erase(place);
   }
   ~Turn() {
     if (!mine_) return;
     std::lock_guard lock(link_.turn_mutex_);
-    link_.taken_ = false;
-    link_.turn_changed_.notify_one();
+    link_.turns_.pop_front();
+    if (!link_.turns_.empty()) link_.turns_.front()->changed_.notify_one();
   }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
   explicit operator bool() const { return mine_; }
+  void wake() { changed_.notify_one(); }
 
  private:
   FrameLink& link_;
+  std::condition_variable changed_;
   bool mine_ = false;
 };
 
-FrameLink::Clock::time_point FrameLink::until(std::chrono::milliseconds timeout) const {
-  return patient_ ? Clock::time_point::max() : Clock::now() + timeout;
+FrameLink::Clock::time_point FrameLink::frame_deadline() const {
+  return patient_ ? Clock::time_point::max() : Clock::now() + deadline::kAgentCall;
 }
 
 // False: the connection has ended, or nothing has happened by then.
@@ -143,25 +154,24 @@ std::optional<Frame> FrameLink::read() {
   return frame;
 }
 
-// A virtio port takes 32 KiB at most in one write, and nothing while the host's queue is full.
-bool FrameLink::write_all(const char* data, size_t size, Clock::time_point end) {
-  while (size > 0) {
-    const ssize_t n = is_socket_ ? send(fd_.get(), data, size, MSG_NOSIGNAL) : ::write(fd_.get(), data, size);
-    if (n >= 0) {
-      data += n;
-      size -= static_cast<size_t>(n);
-    } else if (errno == EAGAIN) {
-      if (!wait(POLLOUT, end)) return false;
-    } else if (errno != EINTR) {
-      return false;
-    }
+// How many of them: all, or the connection has ended, or the rest was not taken by then. A virtio port takes
+// 32 KiB at most in one write, and nothing while the host's queue is full.
+size_t FrameLink::write_some(const char* data, size_t size, Clock::time_point end) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t n = is_socket_ ? send(fd_.get(), data + done, size - done, MSG_NOSIGNAL)
+                                 : ::write(fd_.get(), data + done, size - done);
+    if (n >= 0)
+      done += static_cast<size_t>(n);
+    else if (errno == EAGAIN ? !wait(POLLOUT, end) : errno != EINTR)
+      break;
   }
-  return true;
+  return done;
 }
 
 bool FrameLink::write_zeros(size_t size, Clock::time_point end) {
   const std::string zeros(size, '\0');
-  return write_all(zeros.data(), zeros.size(), end);
+  return write_some(zeros.data(), zeros.size(), end) == size;
 }
 
 // As many as move by themselves. What does not may be the pipe's fault: a page of a file that has become
@@ -189,17 +199,20 @@ size_t FrameLink::copy_some(int pipe, size_t size, Clock::time_point end) {
   while (done < size) {
     const ssize_t n = ::read(pipe, part.data(), std::min(part.size(), size - done));
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0 || !write_all(part.data(), static_cast<size_t>(n), end)) break;
-    done += static_cast<size_t>(n);
+    if (n <= 0) break;
+    const size_t written = write_some(part.data(), static_cast<size_t>(n), end);
+    done += written;
+    if (written < static_cast<size_t>(n)) break;
   }
   return done;
 }
 
 FrameLink::Spliced FrameLink::splice(uint32_t session, FrameKind kind, int pipe, size_t size) {
   const Header header = make_header(session, kind, size);
-  const auto end = until(deadline::kAgentCall);
   const Turn turn(*this, Clock::time_point::max());
-  bool written = write_all(reinterpret_cast<const char*>(header.data()), sizeof header, end);
+  if (!turn) return Spliced::kGone;
+  const auto end = frame_deadline();
+  bool written = write_some(bytes(header).data(), sizeof header, end) == sizeof header;
   size_t left = size;
   if (written) left -= splice_some(pipe, left, end);
   if (written && left > 0) left -= copy_some(pipe, left, end);
@@ -209,23 +222,40 @@ FrameLink::Spliced FrameLink::splice(uint32_t session, FrameKind kind, int pipe,
   return !written ? Spliced::kGone : left > 0 ? Spliced::kLost : Spliced::kAll;
 }
 
-bool FrameLink::write(uint32_t session, FrameKind kind, std::string_view data,
-                      std::chrono::milliseconds timeout) {
-  if (data.size() > kMaxFrame) throw Error(ErrorKind::kInvalid, "a frame of more than 16 MiB");
-  const Header header = make_header(session, kind, data.size());
-  const auto end = until(timeout);
-  const Turn turn(*this, end);
-  if (!turn) return false;
-  out_.assign(reinterpret_cast<const char*>(header.data()), sizeof header);
+// By whose turn it is. How much of both was written.
+size_t FrameLink::write_frame(std::string_view header, std::string_view data, Clock::time_point end) {
+  out_.assign(header);
   out_.append(data);
-  const bool written = write_all(out_.data(), out_.size(), end);
-  // Half a frame is none.
-  if (!written) this->end();
+  const size_t written = write_some(out_.data(), out_.size(), end);
   if (out_.capacity() > 2 * kMaxBulk) std::string().swap(out_);
   return written;
 }
 
+bool FrameLink::write(uint32_t session, FrameKind kind, std::string_view data) {
+  const Header header = make_header(session, kind, data.size());
+  const Turn turn(*this, Clock::time_point::max());
+  if (!turn) return false;
+  if (write_frame(bytes(header), data, frame_deadline()) == kFrameHeader + data.size()) return true;
+  this->end();
+  return false;
+}
+
+bool FrameLink::write_by(Clock::time_point end, uint32_t session, FrameKind kind, std::string_view data) {
+  const Header header = make_header(session, kind, data.size());
+  const Turn turn(*this, end);
+  if (!turn) return false;
+  const size_t written = write_frame(bytes(header), data, end);
+  if (written == kFrameHeader + data.size()) return true;
+  if (written > 0) this->end();  // half a frame is none
+  return false;
+}
+
 void FrameLink::end() noexcept {
+  {
+    std::lock_guard lock(turn_mutex_);
+    over_ = true;
+    for (Turn* turn : turns_) turn->wake();
+  }
   if (is_socket_) shutdown(fd_.get(), SHUT_RDWR);
   uint64_t one = 1;
   (void)!::write(ended_.get(), &one, sizeof one);

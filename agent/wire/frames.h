@@ -6,15 +6,14 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/fd.h"
 
 namespace husk::wire {
@@ -22,7 +21,7 @@ namespace husk::wire {
 enum class FrameKind : uint8_t {
   kRequest = 1,  // host: agent.Request
   kNotice,       // host: agent.Request, a signal's: done by whoever hears it, and not replied to
-  kReply,        // guest: agent.Reply; of a call the last frame, of a process the first
+  kReply,        // guest: agent.Reply; of a call the last frame, of a process or a listener the first
   kInput,        // host: agent.Input
   kOutput,       // guest: agent.Output
   kStdin,        // host: bytes, at most kMaxChunk (wire.h)
@@ -53,18 +52,20 @@ class FrameLink {
 
   // The next one, of one thread; nothing at the connection's end. Throws kInvalid for what is no frame.
   std::optional<Frame> read();
-  // From any thread. False when the connection has ended, or when the other side has not taken the frame in
-  // time, which ends the connection if it was this frame's turn.
-  bool write(uint32_t session, FrameKind kind, std::string_view data,
-             std::chrono::milliseconds timeout = deadline::kAgentCall);
-  // The same of so many bytes (at most kMaxBulk) that are in a pipe, whose read end does not block: its pages
-  // leave as they are. kLost: some of them cannot be read (any more); zeros are in their place.
+  // From any thread, one after the other. False when the connection has ended: that it has, too, when the
+  // other side does not take the frame within kAgentCall of its turn.
+  bool write(uint32_t session, FrameKind kind, std::string_view data);
+  // What may fail by itself: false also when nothing of it was taken by then.
+  bool write_by(std::chrono::steady_clock::time_point end, uint32_t session, FrameKind kind,
+                std::string_view data);
+  // As write(), of so many bytes (at most kMaxBulk) that are in a pipe, whose read end does not block: its
+  // pages leave as they are. kLost: some of them cannot be read (any more); zeros are in their place.
   enum class Spliced { kAll, kLost, kGone };
   Spliced splice(uint32_t session, FrameKind kind, int pipe, size_t size);
   // The connection ends: whoever reads or writes returns.
   void end() noexcept;
   int fd() const { return fd_.get(); }
-  // No write has a deadline from now on.
+  // write() has no deadline from now on.
   void set_patient() { patient_ = true; }
 
  private:
@@ -72,9 +73,10 @@ class FrameLink {
   size_t read_some(char* to, size_t size);
   std::optional<Frame> read_rest(Frame frame, size_t size);
   using Clock = std::chrono::steady_clock;
-  Clock::time_point until(std::chrono::milliseconds timeout) const;
+  Clock::time_point frame_deadline() const;
   bool wait(short events, Clock::time_point end);
-  bool write_all(const char* data, size_t size, Clock::time_point end);
+  size_t write_some(const char* data, size_t size, Clock::time_point end);
+  size_t write_frame(std::string_view header, std::string_view data, Clock::time_point end);
   bool write_zeros(size_t size, Clock::time_point end);
   size_t splice_some(int pipe, size_t size, Clock::time_point end);
   size_t copy_some(int pipe, size_t size, Clock::time_point end);
@@ -88,12 +90,11 @@ class FrameLink {
   std::unique_ptr<char[]> buffer_;
   size_t begin_ = 0, end_ = 0;
 
-  // Who writes, one after the other. Not a timed mutex: gcc 12's TSan does not see one being locked.
   class Turn;
-  std::mutex turn_mutex_;
-  std::condition_variable turn_changed_;
-  bool taken_ = false;  // with turn_mutex_
-  std::string out_;     // a header and its payload leave in one piece
+  std::mutex turn_mutex_;   // of what follows
+  std::list<Turn*> turns_;  // who writes, and who waits for it
+  bool over_ = false;
+  std::string out_;  // of whose turn it is: a header and its payload leave in one piece
 };
 
 }  // namespace husk::wire

@@ -14,8 +14,10 @@ inline constexpr size_t kMaxChunk = 64u << 10;      // of stdin, and of a channe
 inline constexpr size_t kStdinWindow = 256u << 10;  // of stdin on the way, see Output.stdin_taken
 inline constexpr size_t kOutputWindow = 1u << 20;   // the same of each output, see Input.stdout_taken
 inline constexpr size_t kMaxRest = 1u << 20;        // of an output beyond it, once the process has ended
-inline constexpr unsigned kMaxConnections = 64;     // of one listener, at a time
-inline constexpr int kMaxChanges = 256;             // of files, in one NotifyChanges
+inline constexpr size_t kMaxReply =
+    1u << 20;  // of the guest's words in a session: parsed they may be 50 times that
+inline constexpr unsigned kMaxConnections = 64;  // of one listener, at a time
+inline constexpr int kMaxChanges = 256;          // of files, in one notify_changes
 
 // An Error as JSON: kind, errno and a bounded message. Back: the guest is not trusted; what is not our JSON
 // is a plain failure with the text `otherwise`, and its words are one line.

@@ -1,17 +1,12 @@
-// husk-agent: pid 1 of the guest. Started as `husk-agent --fd N` anywhere else it serves that socket instead
-// of a virtio port and leaves the machine as it is: for tests.
+// husk-agent: pid 1 of the guest.
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <exception>
-#include <functional>
-#include <string>
 
 #include "agent/guest/boot.h"
 #include "agent/guest/guest.h"
@@ -23,7 +18,7 @@
 
 namespace {
 
-constexpr size_t kThreadStack = 512u << 10;              // one an attached process; no handler recurses
+constexpr size_t kThreadStack = 512u << 10;              // one or two a session; no handler recurses
 constexpr const char* kInitInGuest = "/sbin/husk-init";  // a link to ourselves
 
 void prepare_process() {
@@ -52,16 +47,14 @@ void prepare_process() {
 
 // Everything that can be made before there is a host to serve.
 struct Agent {
-  Agent(const std::string& init_path, bool sealed)
-      : init_program(init_path, sealed), guest(reaper, init_program), frames(guest) {}
-  husk::InitProgram init_program;
+  husk::InitProgram init_program{kInitInGuest, false};  // boot() has made the root read-only
   husk::guest::Reaper reaper;
-  husk::guest::Guest guest;
-  husk::FrameServer frames;
+  husk::guest::Guest guest{reaper, init_program};
+  husk::FrameServer frames{guest};
 
   // When the host goes, nobody will ask for anything again.
-  void serve(husk::UniqueFd port, std::function<void(int)> wait_for_host) {
-    frames.serve(std::move(port), std::move(wait_for_host), [] { husk::guest::power_off(nullptr); });
+  void serve(husk::UniqueFd port) {
+    frames.serve(std::move(port), husk::guest::wait_for_host, [] { husk::guest::power_off(nullptr); });
   }
 
   void prepare_init(size_t count = 1) {
@@ -93,20 +86,14 @@ int main(int argc, char** argv) {
   std::set_terminate(die);
   prepare_process();
   try {
-    if (argc == 3 && strcmp(argv[1], "--fd") == 0) {
-      prctl(PR_SET_CHILD_SUBREAPER, 1);
-      static Agent agent(husk::path_join(husk::program_dir(), "husk-init"), true);
-      agent.serve(husk::UniqueFd(atoi(argv[2])), [](int fd) { husk::wait_readable(fd, -1); });
-      agent.keep_init_prepared();
-    }
     if (getpid() != 1) {
-      fprintf(stderr, "husk-agent: runs as pid 1 of a guest (or with --fd N)\n");
+      fprintf(stderr, "husk-agent: runs as pid 1 of a guest\n");
       return 1;
     }
     husk::guest::boot();
     husk::UniqueFd port = husk::guest::open_port("husk.agent");
-    static Agent agent(kInitInGuest, false);  // boot() has made the root read-only
-    agent.serve(std::move(port), husk::guest::wait_for_host);
+    static Agent agent;
+    agent.serve(std::move(port));
     // In a template the second one is there, too: a short container ends before anybody makes the next.
     agent.prepare_init(husk::guest::is_template() ? 2 : 1);
     agent.guest.prepare();

@@ -71,6 +71,7 @@ TEST_F(ChannelTest, WhatBreaksTheRulesEndsIt) {
       {{kSession, FrameKind::kClosed, ""}, {kSession, FrameKind::kClosed, ""}},
       {{kSession, FrameKind::kClosed, "x"}},
       {{kSession, FrameKind::kReply, ""}, {kSession, FrameKind::kReply, ""}},
+      {{kSession, FrameKind::kReply, std::string(wire::kMaxChunk + 1, 'x')}},
       {{kSession, FrameKind::kTaken, number(1)}},
       {{kSession, FrameKind::kTaken, "x"}},
       {{kSession, FrameKind::kStdout, "x"}},
@@ -120,19 +121,17 @@ TEST_F(ChannelTest, TellsWhatWasTakenNotEachTime) {
   EXPECT_EQ(frame->session, kSession);
 }
 
-TEST_F(ChannelTest, ItsEndIsSaidOnce) {
+TEST_F(ChannelTest, ClosedIsSaidOnceAndHeardAtOnce) {
   channel_.send_closed();
   channel_.send_closed();
   channel_.close();
-  channel_.close();
   EXPECT_TRUE(link_.write(1, FrameKind::kReply, ""));
-  for (const FrameKind kind : {FrameKind::kClosed, FrameKind::kEnd, FrameKind::kReply})
-    EXPECT_EQ(other_.read()->kind, kind);
-  Channel ended(link_, kSession);
-  ended.hear({kSession, FrameKind::kEnd, ""});
-  ended.close();
-  EXPECT_TRUE(link_.write(1, FrameKind::kReply, ""));
-  EXPECT_EQ(other_.read()->kind, FrameKind::kReply) << "the other side knows";
+  for (const FrameKind kind : {FrameKind::kClosed, FrameKind::kReply}) EXPECT_EQ(other_.read()->kind, kind);
+  Channel full(link_, kSession);
+  full.hear({kSession, FrameKind::kData, "x"});
+  EXPECT_FALSE(full.unread());
+  full.hear({kSession, FrameKind::kClosed, ""});
+  EXPECT_TRUE(full.unread());
 }
 
 }  // namespace

@@ -110,8 +110,43 @@ TEST_F(CarryTest, AClosedSocketIsToldThoughNothingIsWritten) {
   done.get();
 }
 
-TEST_F(CarryTest, RefusedItEnds) {
-  stream_->refuse();
+// A server that answers and closes without having read all.
+TEST_F(CarryTest, WhatWasWrittenBeforeACloseWithUnreadDataArrives) {
+  auto done = run();
+  const std::string question = pattern(1000), answer = pattern(2 << 20);
+  write_all(host_.get(), question, "write");
+  char byte;
+  ASSERT_EQ(read(guest_.get(), &byte, 1), 1);
+  std::thread answering([&] {
+    write_all(guest_.get(), answer, "write");
+    guest_.reset();
+  });
+  EXPECT_TRUE(read_to_end(host_.get()) == answer);
+  answering.join();
+  EXPECT_TRUE(done.get());
+}
+
+TEST_F(CarryTest, WhoOnlyWritesIsToldThoughHeReadsNothing) {
+  auto done = run();
+  set_nonblocking(host_.get(), true);
+  const std::string data(64 << 10, 'x');
+  const auto fill = [&](int fd) {
+    while (send(fd, data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0) {
+    }
+    return errno;
+  };
+  set_nonblocking(guest_.get(), true);
+  for (int i = 0; i < 20; ++i) fill(guest_.get()), usleep(10000);  // nobody reads at the host's end
+  shutdown(guest_.get(), SHUT_RD);
+  int error = EAGAIN;
+  for (int i = 0; i < 1000 && error == EAGAIN; ++i) error = fill(host_.get()), usleep(10000);
+  EXPECT_EQ(error, EPIPE);
+  stream_->cancel();
+  EXPECT_FALSE(done.get());
+}
+
+TEST_F(CarryTest, NotRunItIsReset) {
+  stream_.reset();
   EXPECT_EQ(read_to_end(guest_.get()), "");
 }
 
@@ -126,6 +161,7 @@ TEST_F(CarryTest, CancelledItEndsThoughNobodyReads) {
   EXPECT_EQ(read(host_.get(), &byte, 1), 1);  // and no more: both sides are full soon
   stream_->cancel();
   EXPECT_FALSE(done.get());
+  stream_.reset();
   writer.join();
 }
 

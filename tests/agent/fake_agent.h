@@ -11,9 +11,10 @@
 #include <vector>
 
 #include "agent.pb.h"
-#include "agent/client/frame_client.h"
+#include "agent/client/reply_inbox.h"
 #include "agent/wire/channel.h"
 #include "agent/wire/wire.h"
+#include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
 
 namespace husk::testing {
@@ -49,7 +50,7 @@ class FakeSession {
  private:
   wire::FrameLink& link_;
   const uint32_t id_;
-  FrameInbox inbox_;
+  ReplyInbox inbox_;
   std::atomic<bool> over_{false};
 };
 

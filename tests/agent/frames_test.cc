@@ -8,7 +8,7 @@
 #include <cstring>
 #include <thread>
 
-#include "agent/client/frame_client.h"
+#include "agent/client/reply_inbox.h"
 #include "agent/server/workers.h"
 #include "agent/wire/wire.h"
 #include "libcontainer/base/error.h"
@@ -27,6 +27,10 @@ struct Links {
   UniqueFd raw;  // one's
   FrameLink one, other;
 };
+
+std::chrono::steady_clock::time_point now() {
+  return std::chrono::steady_clock::now();
+}
 
 std::string pattern(size_t size) {
   std::string text(size, '\0');
@@ -105,14 +109,33 @@ TEST(Frames, WhoWaitsForAnothersWriteHasADeadlineOfHisOwn) {
   std::thread stuck([&] { EXPECT_FALSE(links.one.write(1, FrameKind::kRequest, pattern(4 << 20))); });
   while (!wait_readable(links.other.fd(), 100)) {
   }
-  EXPECT_FALSE(links.one.write(2, FrameKind::kRequest, "x", std::chrono::milliseconds(1)));
+  EXPECT_FALSE(links.one.write_by(now(), 2, FrameKind::kRequest, "x"));
   links.other.end();
   stuck.join();
 }
 
+// Fills what the kernel keeps for a reader, to the byte.
+void jam(int socket) {
+  const std::string bytes(1 << 20, 'x');
+  for (size_t size = bytes.size(); size > 0; size /= 2)
+    while (send(socket, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    }
+}
+
+TEST(Frames, WhatWasNotBegunInTimeLeavesTheConnectionAlone) {
+  Links links;
+  jam(links.raw.get());
+  EXPECT_FALSE(links.one.write_by(now(), 1, FrameKind::kRequest, "x"));
+  char buffer[65536];
+  while (recv(links.other.fd(), buffer, sizeof buffer, MSG_DONTWAIT) > 0) {
+  }
+  EXPECT_TRUE(links.one.write(2, FrameKind::kRequest, "y"));
+  EXPECT_EQ(links.other.read()->data, "y");
+}
+
 TEST(Frames, HalfAFrameThatIsNotTakenInTimeEndsTheConnection) {
   Links links;
-  EXPECT_FALSE(links.one.write(1, FrameKind::kRequest, pattern(4 << 20), std::chrono::milliseconds(1)));
+  EXPECT_FALSE(links.one.write_by(now(), 1, FrameKind::kRequest, pattern(4 << 20)));
   EXPECT_FALSE(links.one.read());
 }
 
@@ -137,8 +160,8 @@ TEST(Frames, EndWakesWhoReads) {
   reader.join();
 }
 
-TEST(FrameInbox, KeepsSmallOutputInFewPieces) {
-  FrameInbox inbox;
+TEST(ReplyInbox, KeepsSmallOutputInFewPieces) {
+  ReplyInbox inbox;
   for (int i = 0; i < 100000; ++i) ASSERT_TRUE(inbox.hear({1, FrameKind::kStdout, "x"}));
   ASSERT_TRUE(inbox.hear({1, FrameKind::kStderr, "y"}));
   inbox.end(false);
@@ -148,8 +171,8 @@ TEST(FrameInbox, KeepsSmallOutputInFewPieces) {
   EXPECT_FALSE(inbox.gone());
 }
 
-TEST(FrameInbox, TwoOutputsByTurnsAreTwoPieces) {
-  FrameInbox inbox;
+TEST(ReplyInbox, TwoOutputsByTurnsAreTwoPieces) {
+  ReplyInbox inbox;
   for (int i = 0; i < 100000; ++i) {
     ASSERT_TRUE(inbox.hear({1, FrameKind::kStdout, "x"}));
     ASSERT_TRUE(inbox.hear({1, FrameKind::kStderr, "y"}));
@@ -161,20 +184,20 @@ TEST(FrameInbox, TwoOutputsByTurnsAreTwoPieces) {
     EXPECT_EQ(inbox.next()->data, data);
 }
 
-TEST(FrameInbox, IsBounded) {
-  FrameInbox empty;
+TEST(ReplyInbox, IsBounded) {
+  ReplyInbox empty;
   size_t frames = 0;
   while (empty.hear({1, FrameKind::kStdout, ""}) && empty.hear({1, FrameKind::kOutput, ""})) ++frames;
   EXPECT_LT(frames, 10000u);
-  FrameInbox words;
+  ReplyInbox words;
   size_t count = 0;
   while (words.hear({1, FrameKind::kOutput, ""})) ++count;
   EXPECT_LT(count, 10000u);
-  FrameInbox large;
+  ReplyInbox large;
   count = 0;
-  while (large.hear({1, FrameKind::kReply, std::string(1 << 20, 'x')})) ++count;
-  EXPECT_EQ(count, 15u);
-  FrameInbox bytes;
+  while (large.hear({1, FrameKind::kReply, std::string(wire::kMaxReply / 8, 'x')})) ++count;
+  EXPECT_EQ(count, 8u);
+  ReplyInbox bytes;
   const std::string chunk(wire::kMaxBulk, 'x');
   for (size_t sum = chunk.size(); sum <= wire::kOutputWindow + wire::kMaxRest; sum += chunk.size())
     ASSERT_TRUE(bytes.hear({1, FrameKind::kStderr, chunk}));
@@ -183,8 +206,8 @@ TEST(FrameInbox, IsBounded) {
   EXPECT_TRUE(bytes.next(std::chrono::milliseconds(0), late)) << "what is there can be read";
 }
 
-TEST(FrameInbox, TellsOfWhatIsLate) {
-  FrameInbox inbox;
+TEST(ReplyInbox, TellsOfWhatIsLate) {
+  ReplyInbox inbox;
   bool late = false;
   EXPECT_FALSE(inbox.next(std::chrono::milliseconds(1), late));
   EXPECT_TRUE(late);

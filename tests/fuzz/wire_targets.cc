@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "agent/client/frame_client.h"
+#include "agent/client/reply_inbox.h"
 #include "agent/guest/guest_config.h"
 #include "agent/server/border.h"
 #include "agent/server/requests.h"
@@ -86,7 +86,7 @@ void frames(std::string_view bytes) {
   (void)!send(pair.first.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   pair.first.reset();
   wire::FrameLink link(std::move(pair.second));
-  FrameInbox inbox;
+  ReplyInbox inbox;
   wire::Channel channel(link, 1);
   size_t sum = 0;
   allowed_to_fail([&] {

@@ -205,13 +205,7 @@ void Connections::begin(const ListenStream::News& news, const TargetPtr& target)
 // Throws when there is nothing to carry it to; the guest's end is reset then.
 void Connections::carry(const ListenStream::News& news, const Target& target) {
   std::unique_ptr<CarryStream> stream = agent_.carry(news.connection);
-  UniqueFd socket;
-  try {
-    socket = target.connect(news);
-  } catch (...) {
-    stream->refuse();
-    throw;
-  }
+  UniqueFd socket = target.connect(news);
   {
     std::lock_guard lock(running_mutex_);
     if (stopped_) return;

@@ -1,6 +1,7 @@
+#include "agent/client/reply_inbox.h"
+
 #include <algorithm>
 
-#include "agent/client/frame_client.h"
 #include "agent/wire/wire.h"
 
 namespace husk {
@@ -11,7 +12,7 @@ using wire::FrameKind;
 namespace {
 
 // That nobody reads, beside output.
-constexpr size_t kMaxFrames = 4096, kMaxBytes = wire::kMaxFrame;
+constexpr size_t kMaxFrames = 4096;
 
 bool is_output(FrameKind kind) {
   return kind == FrameKind::kStdout || kind == FrameKind::kStderr;
@@ -19,15 +20,15 @@ bool is_output(FrameKind kind) {
 
 }  // namespace
 
-FrameInbox::Window& FrameInbox::window(FrameKind output) {
+ReplyInbox::Window& ReplyInbox::window(FrameKind output) {
   return output == FrameKind::kStdout ? stdout_ : stderr_;
 }
 
-bool FrameInbox::fits(const Frame& frame) {
+bool ReplyInbox::fits(const Frame& frame) {
   // Empty output is none, and would cost its window nothing.
   if (!is_output(frame.kind) || frame.data.empty()) {
     words_ += frame.data.size();
-    return frames_.size() < kMaxFrames && words_ <= kMaxBytes;
+    return frames_.size() < kMaxFrames && words_ <= wire::kMaxReply;
   }
   Window& window = this->window(frame.kind);
   window.on_the_way += frame.data.size();
@@ -35,7 +36,7 @@ bool FrameInbox::fits(const Frame& frame) {
 }
 
 // The last frame of the same output, if only the other one's is behind it: between the two there is no order.
-Frame* FrameInbox::last_of(FrameKind output) {
+Frame* ReplyInbox::last_of(FrameKind output) {
   for (size_t back = 1; back <= std::min<size_t>(2, frames_.size()); ++back) {
     Frame& frame = frames_[frames_.size() - back];
     if (!is_output(frame.kind)) return nullptr;
@@ -44,7 +45,7 @@ Frame* FrameInbox::last_of(FrameKind output) {
   return nullptr;
 }
 
-bool FrameInbox::take_in(Frame frame) {
+bool ReplyInbox::take_in(Frame frame) {
   Frame* last = is_output(frame.kind) ? last_of(frame.kind) : nullptr;
   if (!fits(frame)) return false;
   if (last && last->data.size() + frame.data.size() <= wire::kMaxBulk)
@@ -54,11 +55,11 @@ bool FrameInbox::take_in(Frame frame) {
   return true;
 }
 
-void FrameInbox::given_out(const Frame& frame) {
+void ReplyInbox::given_out(const Frame& frame) {
   if (!is_output(frame.kind)) words_ -= frame.data.size();
 }
 
-size_t FrameInbox::take(FrameKind output, size_t bytes) {
+size_t ReplyInbox::take(FrameKind output, size_t bytes) {
   std::lock_guard lock(mutex_);
   Window& window = this->window(output);
   window.untold += bytes;
