@@ -1,14 +1,18 @@
 #include "vm/sandbox/relay.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <climits>
 #include <condition_variable>
 #include <deque>
 #include <future>
@@ -17,6 +21,17 @@
 #include "libcontainer/base/stream_fd.h"
 #include "tests/vm/temp_folder.h"
 #include "vm/sandbox/shim_protocol.h"
+
+namespace {
+std::atomic<int> threads_left{INT_MAX};
+}
+
+// In the C library's place: so many threads can be made, then none, as where pids.max is reached.
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*run)(void*),
+                   void* argument) noexcept {
+  static const auto real = reinterpret_cast<decltype(&pthread_create)>(dlsym(RTLD_NEXT, "pthread_create"));
+  return threads_left-- > 0 ? real(thread, attributes, run, argument) : EAGAIN;
+}
 
 namespace husk::vm {
 namespace {
@@ -311,6 +326,35 @@ TEST(StreamFd, OfOursOnlyDoesNotBlock) {
   const UniqueFd named = open_file(fifo, O_RDWR);
   EXPECT_TRUE(is_named_fifo(named.get()));
   EXPECT_FALSE(is_named_fifo(write_end.get()));
+}
+
+// Of the five that it has: both outputs', the shim's, the input's, the reader.
+TEST(Relay, WithoutThreadsIsAnErrorAndLeavesNothing) {
+  for (int threads = 0; threads < 5; ++threads) {
+    auto [in, in_write] = make_pipe();
+    auto [out, out_write] = make_pipe();
+    auto [err, err_write] = make_pipe();
+    auto [shim, shim_theirs] = socket_pair(SOCK_SEQPACKET);
+    std::vector<UniqueFd> fds;
+    for (UniqueFd* fd : {&in, &out_write, &err_write, &shim_theirs}) fds.push_back(std::move(*fd));
+    Relay::Handlers handlers;
+    handlers.signal = [](int) { ADD_FAILURE() << "a signal"; };
+    handlers.out_of_memory = handlers.complete = handlers.finished = [] { ADD_FAILURE() << "an end"; };
+    handlers.exited = [](ExitStatus) { ADD_FAILURE() << "an exit"; };
+    ProcessFds process = ProcessFds::take(fds, false);
+    threads_left = threads;
+    try {
+      const Relay relay(std::make_unique<FakeStream>(), std::move(process), std::move(handlers));
+      ADD_FAILURE() << "made with " << threads << " threads";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.errnum(), EAGAIN) << e.what();
+    }
+    threads_left = INT_MAX;
+    char byte;
+    EXPECT_EQ(recv(shim.get(), &byte, 1, MSG_DONTWAIT), 0);
+    EXPECT_EQ(read(out.get(), &byte, 1), 0);
+    EXPECT_EQ(read(err.get(), &byte, 1), 0);
+  }
 }
 
 TEST_F(RelayTest, IsCompleteWhenAllHasBeenSaid) {

@@ -21,7 +21,7 @@ spec::Resources host_resources(const spec::Config& config, const Size* vm);
 // there to slow down husk's own work: device rules; CPU quota, period and burst, but at least
 // kMinVmmCpuPercent of a CPU, below which the VM would not answer in time; the pids limit, but at least
 // kMinVmmPids, for QEMU's threads and husk-sandbox's (a process that the container forks is none of the
-// host's, one that is exec'd has its husk-shim and up to three threads for its streams).
+// host's, one that is exec'd has its husk-shim and up to five threads of husk-sandbox).
 inline constexpr int64_t kMinVmmCpuPercent = 5, kMinVmmPids = 256;
 spec::Resources host_resources_at_gate(const spec::Resources& wanted);
 // CPU shares and cpuset, whose numbers are those of the host's CPUs: what the host's cgroup always takes.

@@ -10,6 +10,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <system_error>
+
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/stream_fd.h"
@@ -95,6 +97,19 @@ Relay::Relay(std::unique_ptr<AttachStream> stream, ProcessFds fds, Handlers hand
     fds_.in.reset();
   else
     unblock(fds_.in, O_RDONLY);
+  try {
+    begin();
+  } catch (const std::system_error& e) {
+    end_threads();
+    throw_errno("making a thread for a process's streams", e.code().value());
+  } catch (...) {
+    end_threads();
+    throw;
+  }
+}
+
+// The reader is the last: nothing is told of the process where one of these cannot be made.
+void Relay::begin() {
   out_ = std::make_unique<OutputWriter>(
       std::move(fds_.out), OutputWriter::Handlers{[this](size_t bytes) { stream_->stdout_taken(bytes); },
                                                   [this] { stream_->close_stdout(); }});
@@ -104,20 +119,24 @@ Relay::Relay(std::unique_ptr<AttachStream> stream, ProcessFds fds, Handlers hand
     err_ = std::make_unique<OutputWriter>(
         std::move(fds_.err), OutputWriter::Handlers{[this](size_t bytes) { stream_->stderr_taken(bytes); },
                                                     [this] { stream_->close_stderr(); }});
-  // All that may wait for the guest is done by these: our caller holds a lock.
   shim_watch_ = std::thread([this] { watch_shim(); });
   input_ = std::thread([this] { pump_input(); });
   reader_ = std::thread([this] { pump_output(); });
 }
 
 Relay::~Relay() {
+  end_threads();
+  tell_shim({0, SIGKILL});
+}
+
+void Relay::end_threads() noexcept {
   stream_->cancel();
   set_event(told_event_);
   set_event(input_over_);
-  for (std::thread* thread : {&reader_, &input_, &shim_watch_}) thread->join();
+  for (std::thread* thread : {&reader_, &input_, &shim_watch_})
+    if (thread->joinable()) thread->join();
   out_.reset();
   err_.reset();
-  tell_shim({0, SIGKILL});
 }
 
 bool Relay::on_signal(int signal) {

@@ -45,6 +45,7 @@ class Relay {
     std::function<void()> complete;          // nothing more will come from the guest
     std::function<void()> finished;          // it has ended the stream, too; last call
   };
+  // Throws, with all that was begun ended, when there is no thread for it (pids.max).
   Relay(std::unique_ptr<AttachStream> stream, ProcessFds fds, Handlers handlers);
   ~Relay();  // cancels what still runs; a process that has not ended is reported to its shim as killed
 
@@ -59,6 +60,8 @@ class Relay {
   void resize();
 
  private:
+  void begin();
+  void end_threads() noexcept;
   void pump_output();
   void pump_input();
   void watch_shim();

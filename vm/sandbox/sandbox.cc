@@ -221,8 +221,9 @@ bool Sandbox::tend() {
   std::unique_lock lock(mutex_);
   for (auto& [id, container] : containers_) {
     for (auto it = container.processes.begin(); it != container.processes.end();) {
-      if (it->second.finished && it->second.relay) finished.push_back(std::move(it->second.relay));
-      it = it->second.finished ? container.processes.erase(it) : std::next(it);
+      const bool over = it->second.finished && it->second.relay;
+      if (over) finished.push_back(std::move(it->second.relay));
+      it = over ? container.processes.erase(it) : std::next(it);
     }
   }
   bool over = busy_ == 0 && (end_asked_ || (had_container_ && idle()));

@@ -179,10 +179,26 @@ void Sandbox::relay(const std::string& id, const std::string& process_id,
   handlers.exited = [this, id, process_id](ExitStatus) { on_exited(id, process_id); };
   handlers.complete = [this, id, process_id] { on_complete(id, process_id); };
   handlers.finished = [this, id, process_id] { on_finished(id, process_id); };
+  {
+    std::lock_guard lock(mutex_);
+    find(id).processes[process_id].shim = shim;
+  }
+  std::unique_ptr<Relay> relay;  // made, and where that fails ended, outside of the lock: it calls back
+  try {
+    relay = std::make_unique<Relay>(std::move(stream), std::move(fds), std::move(handlers));
+  } catch (...) {
+    std::lock_guard lock(mutex_);
+    const auto found = containers_.find(id);
+    if (found != containers_.end()) found->second.processes.erase(process_id);
+    throw;
+  }
   std::lock_guard lock(mutex_);
-  ProcessEntry& entry = find(id).processes[process_id];
-  entry.shim = shim;
-  entry.relay = std::make_unique<Relay>(std::move(stream), std::move(fds), std::move(handlers));
+  auto& processes = find(id).processes;
+  const auto entry = processes.find(process_id);
+  if (entry == processes.end())
+    throw Error(ErrorKind::kWrongState, "container \"" + id + "\" is being removed");
+  entry->second.relay = std::move(relay);
+  wake();  // it may have finished meanwhile
 }
 
 void Sandbox::on_exited(const std::string& id, const std::string& process_id) {
@@ -220,7 +236,9 @@ void Sandbox::on_finished(const std::string& id, const std::string& process_id) 
   {
     std::lock_guard lock(mutex_);
     auto found = containers_.find(id);
-    if (found != containers_.end()) found->second.processes[process_id].finished = true;
+    if (found == containers_.end()) return;
+    const auto entry = found->second.processes.find(process_id);
+    if (entry != found->second.processes.end()) entry->second.finished = true;
   }
   wake();
 }
