@@ -206,6 +206,7 @@ void Sandbox::remove(const std::string& id) {
     if (found == containers_.end()) return;
     if (found->second.takes_all) end_asked_ = true;
     network = found->second.network;
+    processes.swap(found->second.processes);  // of an exec meanwhile
     containers_.erase(found);
     wake();
   }
