@@ -88,11 +88,13 @@ void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
     process_id = "exec" + std::to_string(next_process_++);
   }
   trace::Span span("exec");
-  std::unique_ptr<AttachStream> stream =
-      agent_->exec(id, process_id, spec::decode_process(body.at("process").dump()),
-                   {body.at("cgroup"), ignore_paused, process.one_output, process.window_size()});
-  span.end();
+  const spec::Process wanted = spec::decode_process(body.at("process").dump());
+  // One that is late may be there all the same.
   try {
+    std::unique_ptr<AttachStream> stream =
+        agent_->exec(id, process_id, wanted,
+                     {body.at("cgroup"), ignore_paused, process.one_output, process.window_size()});
+    span.end();
     relay(id, process_id, std::move(stream), std::move(process), body.at("shim"));
     // The terminal may have changed since.
     with_relay(id, process_id, [&](Relay& relay) { relay.resize(); });
