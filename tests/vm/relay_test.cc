@@ -74,9 +74,17 @@ class FakeStream : public AttachStream {
     return stdout_taken_;
   }
 
+  // From now on there is no memory for this: "read", "taken", or what begins as heard() has it.
+  void fail(const std::string& what) {
+    std::lock_guard lock(mutex_);
+    fails_ = what;
+    changed_.notify_all();
+  }
+
   bool read(Output& out) override {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !said_.empty() || ended_ || dead_; });
+    changed_.wait(lock, [this] { return !said_.empty() || ended_ || dead_ || fails_ == "read"; });
+    if (fails_ == "read") throw std::bad_alloc();
     if (dead_ && said_.empty()) throw Error(ErrorKind::kGuestDied, "gone");
     if (said_.empty()) return false;
     out = std::move(said_.front());
@@ -92,6 +100,7 @@ class FakeStream : public AttachStream {
   bool close_stderr() override { return hear("err closed"); }
   bool stdout_taken(size_t bytes) override {
     std::lock_guard lock(mutex_);
+    if (fails_ == "taken") throw std::bad_alloc();
     stdout_taken_ += bytes;
     changed_.notify_all();
     return true;
@@ -102,6 +111,7 @@ class FakeStream : public AttachStream {
  private:
   bool hear(const std::string& text) {
     std::lock_guard lock(mutex_);
+    if (!fails_.empty() && text.starts_with(fails_)) throw std::bad_alloc();
     heard_ += text + ";";
     changed_.notify_all();
     return !dead_;
@@ -110,7 +120,7 @@ class FakeStream : public AttachStream {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Output> said_;
-  std::string heard_;
+  std::string heard_, fails_;
   size_t stdout_taken_ = 0;
   bool ended_ = false, dead_ = false;
 };
@@ -326,6 +336,36 @@ TEST(StreamFd, OfOursOnlyDoesNotBlock) {
   const UniqueFd named = open_file(fifo, O_RDWR);
   EXPECT_TRUE(is_named_fifo(named.get()));
   EXPECT_FALSE(is_named_fifo(write_end.get()));
+}
+
+TEST_F(RelayTest, WithoutMemoryForItsOutputTheProcessIsKilled) {
+  start();
+  guest_->fail("read");
+  EXPECT_EQ(signal_.get_future().get(), SIGKILL);
+  EXPECT_EQ(told(), 1000 + SIGKILL);
+  EXPECT_EQ(finished_.get_future().wait_for(seconds(10)), std::future_status::ready);
+}
+
+TEST_F(RelayTest, WithoutMemoryForItsInputTheProcessIsKilled) {
+  start();
+  guest_->fail("in:");
+  write_all(in_.get(), "typed", "write");
+  EXPECT_EQ(signal_.get_future().get(), SIGKILL);
+  guest_->say_end({0, SIGKILL});
+  EXPECT_EQ(told(), 1000 + SIGKILL);
+}
+
+TEST_F(RelayTest, WithoutMemoryForOneOutputThatOneEnds) {
+  start();
+  guest_->fail("taken");
+  say(Event::kStdout, "out");
+  EXPECT_TRUE(guest_->heard("out closed"));
+  say(Event::kStdout, "more");
+  say(Event::kStderr, "err");
+  guest_->say_end({7, 0});
+  EXPECT_EQ(told(), 7);
+  EXPECT_EQ(read_from(out_, 100), "out");
+  EXPECT_EQ(read_from(err_, 100), "err");
 }
 
 // Of the five that it has: both outputs', the shim's, the input's, the reader.

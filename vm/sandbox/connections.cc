@@ -28,6 +28,18 @@ std::string read_resolv_conf(int fd) {
   return text;
 }
 
+// To the end, ours (heed: false) or the stream's. What goes wrong with it ends it.
+template <typename F>
+void hear(ListenStream& stream, const std::string& name, F&& heed) noexcept {
+  try {
+    for (ListenStream::News news; stream.read(news);)
+      if (!heed(news)) return;
+  } catch (const std::exception& e) {  // no memory
+    spdlog::warn("{} cannot be reached any more: {}", name, e.what());
+    stream.cancel();
+  }
+}
+
 }  // namespace
 
 Connections::Connections(AgentClient& agent) : agent_(agent) {}
@@ -123,8 +135,10 @@ void Connections::make_dns(const Container& container, Dns& dns) {
       [&udp = *dns.udp.stream](const std::string& peer, std::string_view data) { udp.answer(peer, data); });
   dns.udp.thread = std::thread([&udp = *dns.udp.stream, &questions = *dns.questions] {
     trace::name_thread("dns");
-    for (ListenStream::News news; udp.read(news);)
+    hear(udp, "Docker's embedded DNS", [&](const ListenStream::News& news) {
       if (news.event == ListenStream::Event::kQuestion) questions.ask(news.peer, news.data);
+      return true;
+    });
   });
   port.datagrams = false;
   dns.tcp.stream = agent_.listen(port);
@@ -156,11 +170,12 @@ void Connections::listen_for_connections(Listener& listener, TargetPtr target) {
   listener.target = target;
   listener.thread = std::thread([this, &stream = *listener.stream, target = std::move(target)] {
     trace::name_thread("listener");
-    for (ListenStream::News news; stream.read(news);) {
-      if (news.event != ListenStream::Event::kConnection) continue;
-      if (!take_slot(*target)) return;
+    hear(stream, target->name, [&](const ListenStream::News& news) {
+      if (news.event != ListenStream::Event::kConnection) return true;
+      if (!take_slot(*target)) return false;
       begin(news, target);
-    }
+      return true;
+    });
   });
 }
 

@@ -85,7 +85,7 @@ void Server::serve_new_container(int socket, const std::string& id, std::atomic<
       answered = failed || message.body.value("op", "") == "create";
       send_message(socket, reply);
     }
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {
     spdlog::error("creating {}: {}", id, e.what());
     sandbox_.forsake(id);
   }
@@ -127,7 +127,7 @@ void Server::accept_connection() {
   ++connections_;
   try {
     std::thread([this, s = std::move(socket)]() mutable { serve_connection(std::move(s)); }).detach();
-  } catch (const std::system_error& e) {
+  } catch (const std::exception& e) {
     --connections_;
     spdlog::warn("a control connection is refused: {}", e.what());
   }

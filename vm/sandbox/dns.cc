@@ -67,7 +67,7 @@ DnsQuestions::DnsQuestions(std::shared_ptr<UniqueFd> netns, const sockaddr_in& s
       server_(server),
       answer_(std::move(answer)),
       wake_(check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
-      thread_([this] { wait(); }) {}
+      thread_([this] { run(); }) {}
 
 DnsQuestions::~DnsQuestions() {
   {
@@ -83,7 +83,7 @@ void DnsQuestions::ask(const std::string& peer, std::string_view question) {
   if (question.size() <= kHeader || question.size() > kMaxQuestion) return;
   {
     std::lock_guard lock(mutex_);
-    if (open_.size() >= kMaxOpen) return;
+    if (stopped_ || open_.size() >= kMaxOpen) return;
   }
   Open open{{}, peer, std::string(question), Clock::now() + deadline::kDnsAnswer};
   try {
@@ -112,6 +112,17 @@ void DnsQuestions::tell(const Open& open) {
   if (n >= 0) return answer_(open.peer, std::string_view(data).substr(0, static_cast<size_t>(n)));
   spdlog::debug("embedded DNS: errno {}", errno);
   fail(open);
+}
+
+void DnsQuestions::run() noexcept {
+  try {
+    wait();
+  } catch (const std::exception& e) {  // no memory
+    spdlog::warn("Docker's embedded DNS is not asked any more: {}", e.what());
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    open_.clear();
+  }
 }
 
 void DnsQuestions::wait() {

@@ -49,6 +49,7 @@ class DnsQuestions {
     std::string peer, question;
     Clock::time_point until;  // given up then
   };
+  void run() noexcept;
   void wait();
   void tell(const Open& open);
   void fail(const Open& open);

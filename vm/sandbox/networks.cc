@@ -100,7 +100,7 @@ void Networks::configure(const std::string& key) {
   std::lock_guard lock(plug_mutex_);
   if (stopped_ || network->left) return;
   network->followed = true;
-  if (!follower_.joinable()) follower_ = std::thread([this] { follow(); });
+  if (!follower_.joinable()) follower_ = std::thread([this] { run(); });
   wake();
 }
 
@@ -110,6 +110,14 @@ void Networks::configure(const std::string& key) {
 Networks::Clock::time_point Networks::due(const Network& network) {
   return std::min(*network.last_news + deadline::kNetworkSettled,
                   *network.first_news + deadline::kNetworkSettling);
+}
+
+void Networks::run() noexcept {
+  try {
+    follow();
+  } catch (const std::exception& e) {  // no memory
+    spdlog::warn("the containers' networks are not followed any more: {}", e.what());
+  }
 }
 
 void Networks::follow() {

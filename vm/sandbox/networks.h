@@ -57,6 +57,7 @@ class Networks {
   };
   using NetworkPtr = std::shared_ptr<Network>;
 
+  void run() noexcept;
   void follow();
   static Clock::time_point due(const Network& network);
   void wait_for_news(const std::vector<NetworkPtr>& networks);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -80,13 +81,37 @@ void OutputWriter::hurry() {
 }
 
 void OutputWriter::run() {
-  do {
-    while (Item* item = first()) {
-      if (!do_item(*item)) break;
-      std::lock_guard lock(mutex_);
-      items_.pop_front();
+  for (bool over = false; !over;) {
+    try {
+      do_items();
+      over = !wait();
+    } catch (const std::exception& e) {  // no memory
+      give_up(e.what());
     }
-  } while (wait());
+  }
+}
+
+void OutputWriter::do_items() {
+  while (Item* item = first()) {
+    if (!do_item(*item)) return;
+    drop_first();
+  }
+}
+
+// Whoever wrote hears that its reader is gone; the calls behind come in their turn.
+void OutputWriter::give_up(const char* why) noexcept {
+  spdlog::warn("a process's output is cut off: {}", why);
+  drop_first();
+  try {
+    if (fd_) break_off();
+  } catch (const std::exception&) {  // as before
+  }
+}
+
+void OutputWriter::drop_first() {
+  std::lock_guard lock(mutex_);
+  if (!items_.empty()) items_.pop_front();
+  written_ = 0;
 }
 
 // Stays where it is while others add: only this thread takes items away.
@@ -123,7 +148,6 @@ bool OutputWriter::write_data(const std::string& data) {
     }
   }
   if (written_ < data.size()) handlers_.taken(data.size() - written_);
-  written_ = 0;
   return true;
 }
 

@@ -42,12 +42,15 @@ class OutputWriter {
   void add(Item item);
   void wake();
   void run();
+  void do_items();
   Item* first();
   bool do_item(Item& item);
   bool write_data(const std::string& data);
   bool wait();
   void give_up_waiting();
   void break_off();
+  void give_up(const char* why) noexcept;
+  void drop_first();
 
   const Handlers handlers_;
   UniqueFd wake_;

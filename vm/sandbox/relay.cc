@@ -183,70 +183,91 @@ void Relay::know_end(ExitStatus status) {
 
 void Relay::pump_output() {
   ExitStatus last{0, SIGKILL};  // if the guest goes away, so has the process
-  int left = 3;                 // its end, and that of both outputs
   try {
-    AttachStream::Output out;
-    while (stream_->read(out)) {
-      switch (out.event) {
-        case AttachStream::Event::kStdout:
-          out_->write(std::move(out.data));
-          break;
-        case AttachStream::Event::kStderr:
-          if (err_) err_->write(std::move(out.data));
-          break;
-        case AttachStream::Event::kStdoutEof:
-          out_->close();
-          --left;
-          break;
-        case AttachStream::Event::kStderrEof:
-          if (err_) err_->close();
-          --left;
-          break;
-        case AttachStream::Event::kStdinClosed:
-          set_event(input_over_);
-          break;
-        case AttachStream::Event::kExited:
-          last = out.status;
-          if (out.oom_killed) handlers_.out_of_memory();
-          know_end(last);
-          --left;
-          break;
-      }
-      if (left == 0) behind_output(handlers_.complete);
-    }
+    read_output(last);
   } catch (const Error& e) {
     spdlog::debug("relay: {}", e.what());
     hurry();
+  } catch (const std::exception& e) {  // no memory
+    spdlog::warn("a process's streams are lost, and it is killed: {}", e.what());
+    handlers_.signal(SIGKILL);
+    hurry();
   }
-  out_->close();
-  if (err_) err_->close();
-  behind_output([this, last] {
+  finish(last);
+}
+
+void Relay::read_output(ExitStatus& last) {
+  int left = 3;  // its end, and that of both outputs
+  AttachStream::Output out;
+  while (stream_->read(out)) {
+    switch (out.event) {
+      case AttachStream::Event::kStdout:
+        out_->write(std::move(out.data));
+        break;
+      case AttachStream::Event::kStderr:
+        if (err_) err_->write(std::move(out.data));
+        break;
+      case AttachStream::Event::kStdoutEof:
+        out_->close();
+        --left;
+        break;
+      case AttachStream::Event::kStderrEof:
+        if (err_) err_->close();
+        --left;
+        break;
+      case AttachStream::Event::kStdinClosed:
+        set_event(input_over_);
+        break;
+      case AttachStream::Event::kExited:
+        last = out.status;
+        if (out.oom_killed) handlers_.out_of_memory();
+        know_end(last);
+        --left;
+        break;
+    }
+    if (left == 0) behind_output(handlers_.complete);
+  }
+}
+
+// Behind the output; where there is no memory for that, at once.
+void Relay::finish(ExitStatus last) {
+  const auto end = [this, last] {
     tell_shim(last);
     set_event(finished_);
     handlers_.finished();
-  });
+  };
+  try {
+    out_->close();
+    if (err_) err_->close();
+    behind_output(end);
+  } catch (const std::exception& e) {
+    spdlog::warn("a process's end does not wait for its output: {}", e.what());
+    end();
+  }
 }
 
+// One that gets no more of its input must not take that for its end.
 void Relay::pump_input() {
-  if (!fds_.in) {
-    stream_->close_stdin();
-    return;
+  try {
+    const bool hangs_up = fds_.in && fds_.terminal;  // a pipe just ends
+    if (!fds_.in || read_input()) hangs_up ? stream_->close_stdout() : stream_->close_stdin();
+  } catch (const std::exception& e) {  // no memory
+    spdlog::warn("a process's input is lost, and it is killed: {}", e.what());
+    handlers_.signal(SIGKILL);
   }
+  fds_.in.reset();
+}
+
+// True: to its end.
+bool Relay::read_input() {
   std::string buffer(64 << 10, '\0');
   while (wait_for(fds_.in.get(), input_over_)) {
     ssize_t n = read_some(fds_.in.get(), buffer);
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (n <= 0) {
-      // A terminal hangs up; a pipe just ends.
-      if (fds_.terminal)
-        stream_->close_stdout();
-      else
-        stream_->close_stdin();
-      break;
-    }
-    if (!stream_->write_stdin(std::string_view(buffer.data(), static_cast<size_t>(n)))) break;
+    if (n <= 0) return true;
+    if (!stream_->write_stdin(std::string_view(buffer.data(), static_cast<size_t>(n)))) return false;
   }
-  fds_.in.reset();
+  return false;
 }
 
 void Relay::watch_shim() {
@@ -292,8 +313,12 @@ void Relay::resize() {
   set_event(resized_);
 }
 
-void Relay::send_window_size() {
-  if (const auto size = window_size()) stream_->resize(size->rows, size->columns);
+void Relay::send_window_size() noexcept {
+  try {
+    if (const auto size = window_size()) stream_->resize(size->rows, size->columns);
+  } catch (const std::exception& e) {
+    spdlog::warn("a terminal's size is not told: {}", e.what());
+  }
 }
 
 }  // namespace husk::vm

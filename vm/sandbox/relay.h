@@ -38,7 +38,7 @@ struct ProcessFds {
 // deadline::kLateOutput.
 class Relay {
  public:
-  struct Handlers {
+  struct Handlers {                          // none of them throws
     std::function<void(int signal)> signal;  // somebody signalled the shim (SIGKILL: it is gone)
     std::function<void()> out_of_memory;     // the guest's OOM killer took it, or one of its; before exited
     std::function<void(ExitStatus)> exited;  // before the shim is told
@@ -63,10 +63,13 @@ class Relay {
   void begin();
   void end_threads() noexcept;
   void pump_output();
+  void read_output(ExitStatus& last);
+  void finish(ExitStatus last);
   void pump_input();
+  bool read_input();
   void watch_shim();
   bool hear_shim();
-  void send_window_size();
+  void send_window_size() noexcept;
   void know_end(ExitStatus status);
   void behind_output(std::function<void()> call);
   void tell_shim(ExitStatus status);

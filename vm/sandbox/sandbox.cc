@@ -109,6 +109,8 @@ void Sandbox::boot_guest() {
   } catch (const Error& e) {
     error = std::make_unique<Error>(e);
     error->add_context("booting the VM");
+  } catch (const std::exception& e) {  // no thread, no memory
+    error = std::make_unique<Error>(ErrorKind::kInternal, std::string("booting the VM: ") + e.what());
   }
   std::lock_guard lock(mutex_);
   booted_ = true;
@@ -240,7 +242,7 @@ void Sandbox::end() noexcept {
   try {
     // Of one that has ended all that it wrote is on the host.
     if (agent_ && guest_lives() && any_lives()) agent_->shutdown();
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {
     spdlog::debug("the guest's shutdown: {}", e.what());
   }
   if (networks_) networks_->stop();

@@ -165,14 +165,14 @@ void Sandbox::relay(const std::string& id, const std::string& process_id,
   handlers.signal = [this, id, process_id](int signal) {
     try {
       agent_->signal_process(id, process_id, signal);
-    } catch (const Error& e) {
+    } catch (const std::exception& e) {
       spdlog::debug("signal {} to {}: {}", signal, id, e.what());
     }
   };
   handlers.out_of_memory = [id, shim] {
     try {
       report_oom(shim);
-    } catch (const Error& e) {
+    } catch (const std::exception& e) {
       spdlog::debug("telling that {} ran out of memory: {}", id, e.what());
     }
   };
