@@ -31,7 +31,7 @@ TEST(HostResources, AtGate) {
     EXPECT_FALSE(host.cpu->realtime_runtime);
     EXPECT_FALSE(host.memory);
   }
-  for (auto [limit, bound] : {std::pair<int64_t, int64_t>{1, 256}, {1000, 1000}, {-1, -1}, {0, 0}}) {
+  for (auto [limit, bound] : {std::pair<int64_t, int64_t>{1, kMinVmmPids}, {1000, 1000}, {-1, -1}, {0, 0}}) {
     wanted.pids_limit = limit;
     EXPECT_EQ(host_resources_at_gate(wanted).pids_limit, bound);
   }

@@ -13,6 +13,7 @@
 #include "libcontainer/base/trace.h"
 #include "vm/net/resolver.h"
 #include "vm/sandbox/host_socket.h"
+#include "vm/sandbox/limits.h"
 
 namespace husk::vm {
 namespace {
@@ -179,17 +180,22 @@ void Connections::listen_for_connections(Listener& listener, TargetPtr target) {
   });
 }
 
-// Waits while there are too many; false: nobody wants it any more.
-bool Connections::take_slot(const Target& target) {
+// Waits while there are too many, of this target or of all; false: nobody wants it any more.
+bool Connections::take_slot(Target& target) {
   std::unique_lock lock(running_mutex_);
-  running_changed_.wait(lock, [&] { return stopped_ || target.over || running_ < wire::kMaxConnections; });
+  running_changed_.wait(lock, [&] {
+    return stopped_ || target.over ||
+           (target.running < wire::kMaxConnections && running_ < kMaxVmConnections);
+  });
   if (stopped_ || target.over) return false;
+  ++target.running;
   ++running_;
   return true;
 }
 
-void Connections::give_slot_back() {
+void Connections::give_slot_back(Target& target) {
   std::lock_guard lock(running_mutex_);
+  --target.running;
   --running_;
   running_changed_.notify_all();
 }
@@ -209,11 +215,11 @@ void Connections::begin(const ListenStream::News& news, const TargetPtr& target)
       } catch (const std::exception& e) {
         refused(e);
       }
-      give_slot_back();
+      give_slot_back(*target);
     }).detach();
   } catch (const std::exception& e) {  // no more threads; in the guest it waits for its listener's end
     refused(e);
-    give_slot_back();
+    give_slot_back(*target);
   }
 }
 

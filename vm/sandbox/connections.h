@@ -58,6 +58,7 @@ class Connections {
     std::string name;                                            // for messages
     std::function<UniqueFd(const ListenStream::News&)> connect;  // throws Error
     bool over = false;                                           // with running_mutex_
+    unsigned running = 0;                                        // connections; the same
     std::atomic<bool> told{false};                               // that it could not be reached
   };
   using TargetPtr = std::shared_ptr<Target>;
@@ -87,8 +88,8 @@ class Connections {
   void stop(Listener& listener) noexcept;
   void end(Container& container) noexcept;
   void end(Dns& dns) noexcept;
-  bool take_slot(const Target& target);
-  void give_slot_back();
+  bool take_slot(Target& target);
+  void give_slot_back(Target& target);
   void begin(const ListenStream::News& news, const TargetPtr& target) noexcept;
   void carry(const ListenStream::News& news, const Target& target);
 
@@ -99,7 +100,7 @@ class Connections {
 
   std::mutex running_mutex_;  // of what follows
   std::condition_variable running_changed_;
-  unsigned running_ = 0;  // connections
+  unsigned running_ = 0;  // connections, of all targets
   std::set<CarryStream*> carried_;
   std::atomic<bool> stopped_{false};
 };

@@ -11,6 +11,11 @@
 
 namespace husk::vm {
 
+// Connections that husk-sandbox carries at a time, of all containers of a VM. Each costs two threads on the
+// host, so there is a bound; it is four times that of one listener (wire::kMaxConnections), which alone holds
+// up no other.
+inline constexpr unsigned kMaxVmConnections = 256;
+
 // What a container's host cgroup gets before anything runs in it: CPU shares, cpuset, and, for the one that
 // makes the VM, the VM's memory and kVmmOverheadMib for QEMU and virtiofsd (where the container has a limit)
 // and block I/O, which is virtiofsd's to do. No vm: a member, whose cgroup holds the VM only when its maker
@@ -21,8 +26,8 @@ spec::Resources host_resources(const spec::Config& config, const Size* vm);
 // there to slow down husk's own work: device rules; CPU quota, period and burst, but at least
 // kMinVmmCpuPercent of a CPU, below which the VM would not answer in time; the pids limit, but at least
 // kMinVmmPids, for QEMU's threads and husk-sandbox's (a process that the container forks is none of the
-// host's, one that is exec'd has its husk-shim and up to five threads of husk-sandbox).
-inline constexpr int64_t kMinVmmCpuPercent = 5, kMinVmmPids = 256;
+// host's, one that is exec'd has its husk-shim and up to five threads of husk-sandbox, a connection two).
+inline constexpr int64_t kMinVmmCpuPercent = 5, kMinVmmPids = 256 + 2 * kMaxVmConnections;
 spec::Resources host_resources_at_gate(const spec::Resources& wanted);
 // CPU shares and cpuset, whose numbers are those of the host's CPUs: what the host's cgroup always takes.
 spec::CpuResources host_cpu(const spec::CpuResources& wanted);
