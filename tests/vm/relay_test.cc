@@ -20,6 +20,7 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/stream_fd.h"
 #include "tests/vm/temp_folder.h"
+#include "vm/sandbox/relay_ends.h"
 #include "vm/sandbox/shim_protocol.h"
 
 namespace {
@@ -74,6 +75,8 @@ class FakeStream : public AttachStream {
     return stdout_taken_;
   }
 
+  // Input is not taken before that; to be called before there is any.
+  void hold_up(std::shared_future<void> reads_again) { reads_again_ = std::move(reads_again); }
   // From now on there is no memory for this: "read", "taken", or what begins as heard() has it.
   void fail(const std::string& what) {
     std::lock_guard lock(mutex_);
@@ -91,7 +94,11 @@ class FakeStream : public AttachStream {
     said_.pop_front();
     return true;
   }
-  bool write_stdin(std::string_view data) override { return hear("in:" + std::string(data)); }
+  bool write_stdin(std::string_view data) override {
+    const bool heard = hear("in:" + std::string(data));
+    if (reads_again_.valid()) reads_again_.wait();
+    return heard;
+  }
   bool close_stdin() override { return hear("eof"); }
   bool resize(unsigned rows, unsigned columns) override {
     return hear("size:" + std::to_string(rows) + "x" + std::to_string(columns));
@@ -121,6 +128,7 @@ class FakeStream : public AttachStream {
   std::condition_variable changed_;
   std::deque<Output> said_;
   std::string heard_, fails_;
+  std::shared_future<void> reads_again_;
   size_t stdout_taken_ = 0;
   bool ended_ = false, dead_ = false;
 };
@@ -336,6 +344,25 @@ TEST(StreamFd, OfOursOnlyDoesNotBlock) {
   const UniqueFd named = open_file(fifo, O_RDWR);
   EXPECT_TRUE(is_named_fifo(named.get()));
   EXPECT_FALSE(is_named_fifo(write_end.get()));
+}
+
+TEST_F(RelayTest, WhoDestroysItNeedNotWaitForAGuestThatDoesNotRead) {
+  start();
+  std::promise<void> reads_again;
+  guest_->hold_up(reads_again.get_future().share());
+  write_all(in_.get(), "typed", "write");
+  EXPECT_TRUE(guest_->heard("in:typed"));
+  guest_->say_end({7, 0});
+  EXPECT_EQ(told(), 7);
+  EXPECT_EQ(finished_.get_future().wait_for(seconds(10)), std::future_status::ready);
+  pollfd fd{in_.get(), 0, 0};
+  {
+    RelayEnds ends;
+    ends.take(std::move(relay_));
+    EXPECT_EQ(poll(&fd, 1, 0), 0);
+    reads_again.set_value();
+  }
+  EXPECT_EQ(poll(&fd, 1, 0), 1);  // it is gone
 }
 
 TEST_F(RelayTest, WithoutMemoryForItsOutputTheProcessIsKilled) {

@@ -40,6 +40,7 @@ Sandbox::Sandbox(BootRequest boot)
   });
   disks_ = std::make_unique<Disks>(plug_mutex_, *machine_, *agent_);
   console_ = std::make_unique<Console>(machine_->take_console());
+  relay_ends_ = std::make_unique<RelayEnds>();
   boot_thread_ = std::thread([this] { boot_guest(); });
 }
 
@@ -219,18 +220,15 @@ bool Sandbox::idle() const {
 bool Sandbox::tend() {
   uint64_t count;
   (void)!read(wake_.get(), &count, sizeof count);
-  std::vector<std::unique_ptr<Relay>> finished;  // destroyed outside of the lock
-  std::unique_lock lock(mutex_);
+  std::lock_guard lock(mutex_);
   for (auto& [id, container] : containers_) {
     for (auto it = container.processes.begin(); it != container.processes.end();) {
       const bool over = it->second.finished && it->second.relay;
-      if (over) finished.push_back(std::move(it->second.relay));
+      if (over) relay_ends_->take(std::move(it->second.relay));
       it = over ? container.processes.erase(it) : std::next(it);
     }
   }
-  bool over = busy_ == 0 && (end_asked_ || (had_container_ && idle()));
-  lock.unlock();
-  return over;
+  return busy_ == 0 && (end_asked_ || (had_container_ && idle()));
 }
 
 void Sandbox::end() noexcept {
@@ -260,6 +258,7 @@ void Sandbox::end() noexcept {
     containers.swap(containers_);
   }
   for (auto& [id, container] : containers) end_relays(container.processes);
+  relay_ends_.reset();
   if (networks_) networks_->end();
   if (connections_) connections_->end();
   if (changes_) changes_->end();

@@ -21,6 +21,7 @@
 #include "vm/sandbox/disks.h"
 #include "vm/sandbox/networks.h"
 #include "vm/sandbox/relay.h"
+#include "vm/sandbox/relay_ends.h"
 #include "vm/sandbox/volume_changes.h"
 #include "vm/share/share.h"
 
@@ -59,7 +60,8 @@ class Sandbox {
   int vmm_pidfd() const { return machine_->pidfd(); }
   int share_pidfd() const { return share_->pidfd(); }
   int wake_fd() const { return wake_.get(); }  // readable: call tend()
-  // Destroys relays that have finished. True when the VM has nothing left to do and should end.
+  // Takes out relays that have finished; does not wait. True when the VM has nothing left to do and should
+  // end.
   bool tend();
   // The husk that wanted this container is gone before it had its answer.
   void forsake(const std::string& id) noexcept;
@@ -135,6 +137,7 @@ class Sandbox {
   std::unique_ptr<AgentClient> agent_;
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<VolumeChanges> changes_;
+  std::unique_ptr<RelayEnds> relay_ends_;
   std::thread boot_thread_;
   bool resumed_ = false;  // from a template
 
