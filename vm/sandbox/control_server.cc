@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <memory>
 #include <thread>
 
 #include "libcontainer/base/deadlines.h"
@@ -30,6 +31,19 @@ Json answer(Sandbox& sandbox, Message& message) {
     return error_to_json(e);
   } catch (const std::exception& e) {  // a member that a request lacks, no memory
     return error_to_json(Error(ErrorKind::kInternal, std::string("husk-sandbox: ") + e.what()));
+  }
+}
+
+// No answer would say that the VM has ended. The request comes first: husk sends it when it has connected.
+void refuse(int socket, const std::string& why) {
+  spdlog::warn("a control connection is refused: {}", why);
+  try {
+    Message message;
+    if (receive_message(socket, message, deadline::kPoolRequest))
+      send_message(socket,
+                   error_to_json(Error(ErrorKind::kInternal, "husk-sandbox, making a thread: " + why)));
+  } catch (const std::exception& e) {
+    spdlog::debug("control connection: {}", e.what());
   }
 }
 
@@ -122,14 +136,14 @@ void Server::serve_connection(UniqueFd socket) {
 }
 
 void Server::accept_connection() {
-  UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!socket) return;
+  const auto socket = std::make_shared<UniqueFd>(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!*socket) return;
   ++connections_;
   try {
-    std::thread([this, s = std::move(socket)]() mutable { serve_connection(std::move(s)); }).detach();
+    std::thread([this, socket] { serve_connection(std::move(*socket)); }).detach();
   } catch (const std::exception& e) {
     --connections_;
-    spdlog::warn("a control connection is refused: {}", e.what());
+    refuse(socket->get(), e.what());
   }
 }
 
