@@ -217,15 +217,31 @@ void Connections::begin(const ListenStream::News& news, const TargetPtr& target)
       }
       give_slot_back(*target);
     }).detach();
-  } catch (const std::exception& e) {  // no more threads; in the guest it waits for its listener's end
+  } catch (const std::exception& e) {  // no more threads
     refused(e);
+    refuse(news.connection);
     give_slot_back(*target);
+  }
+}
+
+// One that nobody takes would keep its place in the guest until its listener's end.
+void Connections::refuse(uint64_t connection) noexcept {
+  try {
+    agent_.refuse(connection);
+  } catch (const std::exception& e) {
+    spdlog::warn("a connection is left to the guest: {}", e.what());
   }
 }
 
 // Throws when there is nothing to carry it to; the guest's end is reset then.
 void Connections::carry(const ListenStream::News& news, const Target& target) {
-  std::unique_ptr<CarryStream> stream = agent_.carry(news.connection);
+  std::unique_ptr<CarryStream> stream;
+  try {
+    stream = agent_.carry(news.connection);
+  } catch (...) {
+    refuse(news.connection);
+    throw;
+  }
   UniqueFd socket = target.connect(news);
   {
     std::lock_guard lock(running_mutex_);

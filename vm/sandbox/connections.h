@@ -92,6 +92,7 @@ class Connections {
   void give_slot_back(Target& target);
   void begin(const ListenStream::News& news, const TargetPtr& target) noexcept;
   void carry(const ListenStream::News& news, const Target& target);
+  void refuse(uint64_t connection) noexcept;
 
   AgentClient& agent_;
   std::mutex mutex_;  // of containers and networks; the threads don't take it
