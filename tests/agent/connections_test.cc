@@ -177,6 +177,23 @@ TEST_F(CarryTest, AnUnknownConnectionEndsAtOnce) {
   EXPECT_EQ(read_to_end(host_.get()), "");
 }
 
+TEST(Carry, AGuestThatReadsNothingHoldsUpNobodyWhoCancels) {
+  auto [ours, guest] = socket_pair(SOCK_STREAM);
+  AgentClient client(std::move(ours));
+  std::unique_ptr<CarryStream> stream = client.carry(1);
+  auto [host, carried] = socket_pair(SOCK_STREAM);
+  auto done = std::async(std::launch::async, [&, socket = std::move(carried)]() mutable {
+    return stream->run(std::move(socket));
+  });
+  const std::string data(64 << 10, 'x');
+  for (int full = 0; full < 20; usleep(5000))  // until the link is, too
+    full = send(host.get(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0 ? 0 : full + 1;
+  auto cancelled = std::async(std::launch::async, [&] { stream->cancel(); });
+  EXPECT_EQ(cancelled.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  guest.reset();
+  EXPECT_FALSE(done.get());
+}
+
 // --- the agent's listeners ---
 
 // In a thread whose namespaces are its own: /run and the loopback are nobody else's.
