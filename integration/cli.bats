@@ -619,17 +619,17 @@ limit_of() {
         devices: [{allow: false, access: "rwm"}, {allow: true, type: "c", major: 10, minor: 229, access: "rw"}]}'
     running
     like "quota" "$(limit_of cpu.cfs_quota_us cpu.max)" '^50000'
-    is "processes: what the VM needs" "$(limit_of pids.max pids.max)" 256
+    is "processes: what the VM needs" "$(limit_of pids.max pids.max)" 768
     if [[ -e /sys/fs/cgroup/devices ]]; then
         like "devices" "$(limit_of devices.list devices.list)" 'c 10:229 rw'
         unlike "devices" "$(limit_of devices.list devices.list)" 'a \*:\*'
     fi
     ok husk exec "$ID" true
-    ok husk update --cpu-quota 60000 --pids-limit 300 "$ID"
+    ok husk update --cpu-quota 60000 --pids-limit 1000 "$ID"
     like "quota" "$(limit_of cpu.cfs_quota_us cpu.max)" '^60000'
-    is "processes" "$(limit_of pids.max pids.max)" 300
+    is "processes" "$(limit_of pids.max pids.max)" 1000
     ok husk exec "$ID" sh -c 'cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/pids.max'
-    is "in the guest" "$out" $'60000 100000\n300'
+    is "in the guest" "$out" $'60000 100000\n1000'
     # What would not let the VM answer at all is not taken literally.
     ok husk update --cpu-quota 1000 "$ID"
     like "quota" "$(limit_of cpu.cfs_quota_us cpu.max)" '^5000'

@@ -143,7 +143,15 @@ std::unique_ptr<AttachStream> FrameClient::attach(const agent::Request& request,
   const auto [session, inbox] = add_session([](uint32_t) { return std::make_shared<ReplyInbox>(); });
   std::unique_ptr<AttachStream> stream = attach_stream(*this, session, inbox);  // ends it, if we throw
   link_.write_by(end, session, FrameKind::kRequest, request.SerializeAsString());
-  Reply reply = reply_in_time(*inbox, end, "");
+  Reply reply;
+  try {
+    reply = reply_in_time(*inbox, end, "");
+  } catch (const Error& e) {
+    // At once: a signal for what the guest may still make comes behind it, and one of both is in time.
+    if (e.kind() == ErrorKind::kTimeout)
+      link_.write_by(std::chrono::steady_clock::now() + deadline::kGoodbye, session, FrameKind::kEnd, {});
+    throw;
+  }
   if (!reply.has_attached())
     throw Error(ErrorKind::kInvalid, "the guest's first word on an attached stream is not \"attached\"");
   attached = std::move(*reply.mutable_attached());

@@ -56,6 +56,13 @@ Made make(guest::Guest& guest, const agent::Request& request) {
   return request.has_create() ? create(guest, request.create()) : exec(guest, request.exec());
 }
 
+// Of what came too late nobody knows.
+void unmake(guest::Guest& guest, const Made& made) {
+  if (made.process->id().empty()) return guest.remove_container(made.container->id());
+  made.process->kill();
+  made.container->collected(made.process->id());
+}
+
 void fill(agent::Exited& out, const guest::Exit& exit) {
   out.set_code(exit.status.code);
   out.set_signal(exit.status.signal);
@@ -66,6 +73,7 @@ void fill(agent::Exited& out, const guest::Exit& exit) {
 
 void ProcessSession::run(guest::Guest& guest, agent::Request request) {
   Made made = make(guest, request);
+  if (given_up()) return unmake(guest, made);
   request.Clear();
   guest::StdioSession stdio(made.process, kLimits);
   const Attendance attendance(*this, stdio);
@@ -79,6 +87,11 @@ void ProcessSession::run(guest::Guest& guest, agent::Request request) {
       },
       [&](ExitStatus status) { return made.container->finish(*made.process, status); });
   if (told) made.container->collected(made.process->id());
+}
+
+bool ProcessSession::given_up() {
+  std::lock_guard lock(mutex_);
+  return ended_;
 }
 
 void ProcessSession::attend(guest::StdioSession* stdio) {

@@ -26,6 +26,7 @@ class ProcessSession {
     ~Attendance() { session.attend(nullptr); }
     ProcessSession& session;
   };
+  bool given_up();
   void attend(guest::StdioSession* stdio);
   bool splice(guest::StdioSession& stdio, const guest::Output& output);
   void obey(guest::StdioSession& stdio, wire::Frame& frame);

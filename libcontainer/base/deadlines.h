@@ -28,6 +28,7 @@ inline constexpr seconds kGuestBoot{
     90};  // husk-sandbox: from QEMU's start to the agent's hello (TCG on a busy host)
 inline constexpr seconds kAgentCall{30};     // husk-sandbox: any call that should be quick
 inline constexpr seconds kAgentCreate{60};   // husk-sandbox: a container or an exec, up to its gate
+inline constexpr seconds kGoodbye{1};        // husk-sandbox: that it was given up is said
 inline constexpr seconds kGuestShutdown{3};  // husk-sandbox: the guest's own sync and power off, then SIGKILL
 inline constexpr seconds kProcessEnd{10};    // after SIGKILL, until the pidfd says gone
 inline constexpr seconds kInitReady{60};     // agent: husk-init reaches the gate of start
