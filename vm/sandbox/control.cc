@@ -97,9 +97,14 @@ Json request(const std::string& sandbox_folder, const Json& body, const std::vec
 
 Json converse(int socket, const Json& body, const std::vector<int>& fds, std::chrono::milliseconds timeout) {
   Message reply;
-  if (!exchange(socket, body, fds, reply, timeout))
-    throw Error(ErrorKind::kWrongState,
-                "container not running: its VM ended during " + body.value("op", "a request"));
+  const std::string what = body.value("op", "a request");
+  try {
+    if (!exchange(socket, body, fds, reply, timeout))
+      throw Error(ErrorKind::kWrongState, "container not running: its VM ended during " + what);
+  } catch (Error& e) {
+    if (e.kind() == ErrorKind::kTimeout) e.add_context(what + ": waiting for husk-sandbox and its guest");
+    throw;
+  }
   throw_if_error(reply.body);
   return std::move(reply.body);
 }
