@@ -33,19 +33,19 @@ guest() { in_guest /husk/bin/husk --root /run/husk --config /t/husk.toml --syste
     is ControlGroup "$(value ControlGroup)" "/$group"
     is Delegate "$(value Delegate)" yes
     is MemoryMax "$(value MemoryMax)" $(((memory + 192) << 20))
-    is TasksMax "$(value TasksMax)" 256
+    is TasksMax "$(value TasksMax)" 768
     is CPUWeight "$(value CPUWeight)" 20
     is CPUQuotaPerSecUSec "$(value CPUQuotaPerSecUSec)" 3s
     is memory.max "$(group_file $group/memory.max)" $(((memory + 192) << 20))
     is cpu.max "$(group_file $group/cpu.max)" "300000 100000"
 
     ok guest start v
-    ok guest update --memory 150M --pids-limit 300 --cpu-quota 200000 --cpu-share 1024 v
+    ok guest update --memory 150M --pids-limit 1000 --cpu-quota 200000 --cpu-share 1024 v
     ok inner systemctl daemon-reload
     show pre-v.scope MemoryMax TasksMax CPUWeight CPUQuotaPerSecUSec
     is "MemoryMax, TasksMax, CPUWeight, CPUQuotaPerSecUSec" \
-        "$(value MemoryMax) $(value TasksMax) $(value CPUWeight) $(value CPUQuotaPerSecUSec)" "$(((memory + 192) << 20)) 300 39 2s"
-    is "pids.max, cpu.max" "$(group_file $group/pids.max) $(group_file $group/cpu.max)" "300 200000 100000"
+        "$(value MemoryMax) $(value TasksMax) $(value CPUWeight) $(value CPUQuotaPerSecUSec)" "$(((memory + 192) << 20)) 1000 39 2s"
+    is "pids.max, cpu.max" "$(group_file $group/pids.max) $(group_file $group/cpu.max)" "1000 200000 100000"
     # The container's own are the guest's matter.
     ok guest events --stats v
     is "in the guest" "$(jq -c '[.data.memory.usage.limit, .data.pids.limit]' <<<"$out")" '[157286400,300]'
