@@ -5,6 +5,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <mutex>
+
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/message.h"
@@ -16,6 +18,15 @@ namespace {
 
 constexpr const char* kSockets = "/run/husk/socket";
 constexpr const char* kCgroups = "/sys/fs/cgroup";
+
+// Of the files: a container may have another listener at the same place before the last one has gone.
+std::mutex files;
+
+ino_t inode_of(const std::string& path) {
+  struct stat st {};
+  check(lstat(path.c_str(), &st), "stat " + path);
+  return st.st_ino;
+}
 
 UniqueFd bind_port(const LoopbackPort& port) {
   const int type = port.datagrams ? SOCK_DGRAM : SOCK_STREAM;
@@ -51,14 +62,17 @@ std::string socket_path(const std::string& name) {
 Listener::Listener(const SocketFile& file) {
   const std::string name = std::to_string(file.index);
   const std::string folder = socket_path(file.container);
+  std::lock_guard lock(files);
   make_dirs(kSockets, 0755);
   make_dirs(folder, 0755);  // a container's own user namespace has to get through it
   UniqueFd dir = open_file(folder, O_PATH | O_DIRECTORY);
+  unlinkat(dir.get(), name.c_str(), 0);
   socket_ = listen_at(dir.get(), name, SOCK_STREAM | SOCK_NONBLOCK);
   path_ = path_join(folder, name);
   try {
     check(fchownat(dir.get(), name.c_str(), file.uid, file.gid, AT_SYMLINK_NOFOLLOW), "chown " + path_);
     check(fchmodat(dir.get(), name.c_str(), file.mode & 07777, 0), "chmod " + path_);
+    inode_ = inode_of(path_);
   } catch (...) {
     unlink(path_.c_str());
     throw;
@@ -80,7 +94,9 @@ Listener::Listener(const LoopbackPort& port, int netns) : datagrams_(port.datagr
 
 Listener::~Listener() {
   if (!socket_ || path_.empty()) return;
-  unlink(path_.c_str());
+  std::lock_guard lock(files);
+  struct stat st {};
+  if (lstat(path_.c_str(), &st) == 0 && st.st_ino == inode_) unlink(path_.c_str());
   rmdir(dir_name(path_).c_str());  // the last one's
 }
 

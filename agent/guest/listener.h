@@ -35,7 +35,7 @@ class Listener {
   // wants to bind it, as it is on a host where Docker redirects it: the listener has another one. Throws.
   Listener(const LoopbackPort& port, int netns);
   Listener(Listener&&) = default;
-  ~Listener();  // unlinks the file
+  ~Listener();  // unlinks the file, if it is still its own
 
   int fd() const { return socket_.get(); }
   bool datagrams() const { return datagrams_; }
@@ -45,6 +45,7 @@ class Listener {
   UniqueFd socket_;
   bool datagrams_ = false;
   std::string path_;
+  ino_t inode_ = 0;
   std::vector<UniqueFd> redirections_;
 };
 

@@ -108,6 +108,19 @@ TEST(Listening, ASocketOfTheHostsOwnerModeAndLimit) {
   });
 }
 
+TEST(Listening, AgainBeforeTheLastOneHasGone) {
+  in_namespaces([] {
+    const std::string path = guest::socket_path("c1/0");
+    guest::Connections connections;
+    auto last = std::make_unique<guest::Listener>(guest::SocketFile{"c1", 0, 0600, 0, 0});
+    guest::Listening listening(guest::Listener(guest::SocketFile{"c1", 0, 0600, 0, 0}), connections, 2);
+    last.reset();
+    Ear ear(listening);
+    const UniqueFd client = connect_unix(path);
+    EXPECT_GT(ear.next().connection, 0u);
+  });
+}
+
 sockaddr_in loopback(const char* text, uint16_t port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
