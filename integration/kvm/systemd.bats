@@ -48,7 +48,7 @@ guest() { in_guest /husk/bin/husk --root /run/husk --config /t/husk.toml --syste
     is "pids.max, cpu.max" "$(group_file $group/pids.max) $(group_file $group/cpu.max)" "1000 200000 100000"
     # The container's own are the guest's matter.
     ok guest events --stats v
-    is "in the guest" "$(jq -c '[.data.memory.usage.limit, .data.pids.limit]' <<<"$out")" '[157286400,300]'
+    is "in the guest" "$(jq -c '[.data.memory.usage.limit, .data.pids.limit]' <<<"$out")" '[157286400,1000]'
 
     ok guest delete --force v
     no_unit pre-v.scope "$group"
