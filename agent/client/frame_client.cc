@@ -43,8 +43,15 @@ Reply reply_in_time(wire::Inbox& inbox, std::chrono::steady_clock::time_point en
 
 }  // namespace
 
-FrameClient::FrameClient(UniqueFd socket)
-    : link_(std::move(socket)), hearing_([this] { hear(); }), speaking_([this] { speak_late(); }) {}
+FrameClient::FrameClient(UniqueFd socket) : link_(std::move(socket)), hearing_([this] { hear(); }) {
+  try {
+    speaking_ = std::thread([this] { speak_late(); });
+  } catch (...) {
+    link_.end();
+    hearing_.join();
+    throw;
+  }
+}
 
 FrameClient::~FrameClient() {
   link_.end();
@@ -92,14 +99,23 @@ void FrameClient::speak_late() {
     const Frame frame = std::move(late_.front());
     late_.pop_front();
     lock.unlock();
-    link_.write(frame.session, frame.kind, frame.data);
+    try {
+      link_.write(frame.session, frame.kind, frame.data);
+    } catch (const std::exception& e) {  // no memory
+      spdlog::warn("the guest is not told of a session's end: {}", e.what());
+    }
     lock.lock();
   }
 }
 
-void FrameClient::end_session(uint32_t session) {
+// From destructors.
+void FrameClient::end_session(uint32_t session) noexcept {
   forget(session);
-  say_late({session, FrameKind::kEnd, {}});
+  try {
+    say_late({session, FrameKind::kEnd, {}});
+  } catch (const std::exception& e) {  // no memory
+    spdlog::warn("the guest is not told of a session's end: {}", e.what());
+  }
 }
 
 void FrameClient::forget(uint32_t session) {

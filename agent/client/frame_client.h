@@ -31,7 +31,7 @@ class FrameClient {
   std::unique_ptr<AttachStream> attach(const agent::Request& request, agent::Attached& attached);
   // Returns once the guest listens, within deadline::kAgentCall.
   std::unique_ptr<ListenStream> listen(const agent::Request& request);
-  // Does not wait.
+  // Waits for its turn to write, not for an answer.
   std::unique_ptr<CarryStream> carry(const agent::Request& request);
 
   // Resets a connection that was heard of and is not carried. Does not wait.
@@ -43,7 +43,7 @@ class FrameClient {
   void forget(uint32_t session);
   // The same, and the guest is told so. Does not wait: a guest that reads
   // nothing must not hold up who is done with it.
-  void end_session(uint32_t session);
+  void end_session(uint32_t session) noexcept;
 
  private:
   template <typename Make>  // of the number

@@ -8,6 +8,7 @@
 
 #include "agent/client/agent_client.h"
 #include "libcontainer/base/error.h"
+#include "tests/base/kind_of.h"
 
 namespace husk {
 namespace {
@@ -25,17 +26,6 @@ UniqueFd serve_in_child(pid_t& child) {
   static FrameServer server(guest);
   server.serve(std::move(theirs), {}, [] { _exit(0); });
   for (;;) pause();
-}
-
-template <typename F>
-ErrorKind kind_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.kind();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorKind::kInternal;
 }
 
 // (…DeathTest: before other tests have made threads, with which a fork is not for TSan.)
