@@ -1,8 +1,11 @@
 #include "agent/client/frame_client.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/client/connection_streams.h"
 #include "agent/client/frame_attach_stream.h"
@@ -17,6 +20,8 @@ using wire::Frame;
 using wire::FrameKind;
 
 namespace {
+
+constexpr size_t kBulk = 64u << 10;
 
 Reply reply_of(const Frame& frame, const std::string& what) {
   Reply reply;
@@ -61,7 +66,10 @@ FrameClient::~FrameClient() {
 
 void FrameClient::hear() {
   try {
-    while (std::optional<Frame> frame = link_.read()) hear_one(std::move(*frame));
+    while (std::optional<Frame> frame = link_.read()) {
+      let_it_fill(frame->data.size() >= kBulk);
+      hear_one(std::move(*frame));
+    }
   } catch (const std::exception& e) {
     spdlog::warn("the guest: {}", e.what());
   }
@@ -70,6 +78,13 @@ void FrameClient::hear() {
   gone_ = true;
   changed_.notify_all();
   for (auto& [id, inbox] : inboxes_) inbox->end(true);
+}
+
+// QEMU sends a busy process's output page by page: it is not to be stopped by us at each of them.
+void FrameClient::let_it_fill(bool bulk) {
+  if (std::exchange(bulk_, bulk) == bulk) return;
+  const sched_param none{};
+  pthread_setschedparam(pthread_self(), bulk ? SCHED_BATCH : SCHED_OTHER, &none);
 }
 
 // What nobody waits for (any more) is no news.

@@ -50,13 +50,15 @@ class FrameClient {
   auto add_session(Make make);
   std::pair<uint32_t, std::shared_ptr<wire::Channel>> add_channel();
   void hear();
+  void let_it_fill(bool bulk);
   void hear_one(wire::Frame frame);
   std::shared_ptr<wire::Inbox> find(uint32_t session);
   void say_late(wire::Frame frame);
   void speak_late();
 
   wire::FrameLink link_;
-  std::mutex mutex_;  // of what follows
+  bool bulk_ = false;  // of hear()
+  std::mutex mutex_;   // of what follows
   uint32_t last_ = 0;
   bool gone_ = false;
   std::map<uint32_t, std::shared_ptr<wire::Inbox>> inboxes_;

@@ -13,6 +13,7 @@ namespace {
 
 // That nobody reads, beside output.
 constexpr size_t kMaxFrames = 4096;
+constexpr size_t kMerged = 256u << 10;  // small pieces become one that is so large
 
 bool is_output(FrameKind kind) {
   return kind == FrameKind::kStdout || kind == FrameKind::kStderr;
@@ -48,7 +49,7 @@ Frame* ReplyInbox::last_of(FrameKind output) {
 bool ReplyInbox::take_in(Frame frame) {
   Frame* last = is_output(frame.kind) ? last_of(frame.kind) : nullptr;
   if (!fits(frame)) return false;
-  if (last && last->data.size() + frame.data.size() <= wire::kMaxBulk)
+  if (last && last->data.size() + frame.data.size() <= kMerged)
     last->data += frame.data;
   else
     frames_.push_back(std::move(frame));
@@ -63,7 +64,7 @@ size_t ReplyInbox::take(FrameKind output, size_t bytes) {
   std::lock_guard lock(mutex_);
   Window& window = this->window(output);
   window.untold += bytes;
-  if (window.untold < wire::kOutputWindow / 4) return 0;
+  if (window.untold < wire::kOutputWindow / 2) return 0;
   window.on_the_way -= std::min(window.on_the_way, window.untold);
   return std::exchange(window.untold, 0);
 }

@@ -23,7 +23,8 @@ constexpr size_t kRead = 16u << 10;  // of a stream that is not busy
 // What is in pipes counts for their user (fs.pipe-user-pages-soft: 64 MiB), and root's count for the
 // containers' own, too: only a few are this large at a time.
 constexpr int kLargePipe = 1 << 20;  // not more than what may be the rest at a process's end
-constexpr int kMaxLarge = 16;
+constexpr int kSmallPipe = 256 << 10;
+constexpr int kMaxLarge = 8;
 std::atomic<int> large{0};
 
 // Held while a pipe is large; nothing when enough are.
@@ -198,8 +199,8 @@ bool StdioSession::bridge(Stream& stream) {
   stream.bridge_in.reset(ends[1]);
   // Smaller where the kernel does not want to.
   stream.large = take_large();
-  fcntl(stream.fd.get(), F_SETPIPE_SZ, stream.large ? kLargePipe : static_cast<int>(limits_.chunk));
-  fcntl(stream.bridge_in.get(), F_SETPIPE_SZ, limits_.chunk);
+  for (const UniqueFd* end : {&stream.fd, &stream.bridge_in})
+    fcntl(end->get(), F_SETPIPE_SZ, stream.large ? kLargePipe : kSmallPipe);
   return true;
 }
 

@@ -19,7 +19,8 @@
 namespace husk::wire {
 namespace {
 
-constexpr size_t kBuffer = 128u << 10;
+constexpr size_t kBuffer = 16u << 10;  // what of a large frame goes through it is copied once more
+constexpr size_t kKept = 512u << 10;
 constexpr unsigned kSizeBits = 24;
 
 bool is_socket(int fd) {
@@ -227,7 +228,7 @@ size_t FrameLink::write_frame(std::string_view header, std::string_view data, Cl
   out_.assign(header);
   out_.append(data);
   const size_t written = write_some(out_.data(), out_.size(), end);
-  if (out_.capacity() > 2 * kMaxBulk) std::string().swap(out_);
+  if (out_.capacity() > kKept) std::string().swap(out_);
   return written;
 }
 

@@ -43,7 +43,7 @@ struct Frame {
 
 inline constexpr size_t kFrameHeader = 8;
 inline constexpr size_t kMaxFrame = (16u << 20) - 1;  // a config may be large
-inline constexpr size_t kMaxBulk = 256u << 10;        // of the kinds that are bytes
+inline constexpr size_t kMaxBulk = 1u << 20;          // of the kinds that are bytes
 
 class FrameLink {
  public:

@@ -8,11 +8,11 @@
 
 namespace husk::wire {
 
-// Raised whenever agent.proto changes meaning.
-inline constexpr uint32_t kProtocolVersion = 9;
+// Raised whenever agent.proto, or a bound below, changes meaning.
+inline constexpr uint32_t kProtocolVersion = 10;
 inline constexpr size_t kMaxChunk = 64u << 10;      // of stdin, and of a channel (channel.h)
 inline constexpr size_t kStdinWindow = 256u << 10;  // of stdin on the way, see Output.stdin_taken
-inline constexpr size_t kOutputWindow = 1u << 20;   // the same of each output, see Input.stdout_taken
+inline constexpr size_t kOutputWindow = 4u << 20;   // the same of each output, see Input.stdout_taken
 inline constexpr size_t kMaxRest = 1u << 20;        // of an output beyond it, once the process has ended
 inline constexpr size_t kMaxReply =
     1u << 20;  // of the guest's words in a session: parsed they may be 50 times that

@@ -74,7 +74,8 @@ in_group() {
     # shellcheck disable=SC2016 # for the inner shell
     ${WHERE:-} sh -c 'echo $$ >"$0" && exec "$@"' "$GROUP/bare$TAG/cgroup.procs" "$@"
 }
-# bare_qemu TYPE INITRD PARAMETERS [ARGUMENT...]
+on_host() { in_group timeout "$LIMIT" "$@"; }
+# bare_qemu TYPE INITRD PARAMETERS [ARGUMENT...]. BY=in_docker: as a container of runc's (throughput.bash).
 bare_qemu() {
     local type=$1 initrd=$2 parameters=$3 khz tcg=() cpu=host accel=kvm common=memory-backend=ram,dump-guest-core=off,graphics=off,usb=off
     shift 3
@@ -85,11 +86,11 @@ bare_qemu() {
         tcg=(mitigations=off no_timer_check tsc=reliable "tsc_early_khz=$khz" "lpj=$((khz * 1000 / 250))")
         cpu=max,-erms accel=tcg,tb-size=64,thread=single
     fi
-    in_group timeout "$LIMIT" qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot "${machine[@]}" \
+    "${BY:-on_host}" qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot "${machine[@]}" \
         -accel "$accel" -cpu "$cpu" -smp 1 -m 512M -object memory-backend-memfd,id=ram,share=on,size=512M \
         -kernel "$KERNEL" -initrd "$initrd" -serial file:"$T/console" "$@" \
         -append "console=ttyS0 quiet reboot=t panic=-1 pcie_ports=compat rcupdate.rcu_expedited=1 dummy.numdummies=0 ${tcg[*]} $parameters" \
-        </dev/null >"$T/qemu.log" 2>&1
+        </dev/null 2>"$T/qemu.log"
 }
 # bare_run COMMANDS [ARGUMENT...]: a line of sh as the only work of a bare VM; what it prints is in $T/console.
 bare_run() {

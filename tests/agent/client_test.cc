@@ -162,10 +162,10 @@ TEST_F(ClientTest, OutputThatIsTakenIsToldOfInLargePieces) {
   fake_.on_attach = [&](FakeSession& session) {
     agent::Input in;
     const std::string chunk(wire::kMaxChunk, 'x');
-    for (size_t sent = 0; sent < wire::kOutputWindow / 2; sent += chunk.size())
+    for (size_t sent = 0; sent < wire::kOutputWindow; sent += chunk.size())
       session.say(wire::FrameKind::kStdout, chunk);
     size_t messages = 0, taken = 0;
-    while (taken < wire::kOutputWindow / 2 && session.read(in)) {
+    while (taken < wire::kOutputWindow && session.read(in)) {
       ++messages;
       taken += in.stdout_taken();
     }
@@ -174,7 +174,7 @@ TEST_F(ClientTest, OutputThatIsTakenIsToldOfInLargePieces) {
   };
   auto stream = client_.create_container("c1", {}, {}).stream;
   AttachStream::Output out;
-  for (size_t read = 0; read < wire::kOutputWindow / 2; read += out.data.size()) {
+  for (size_t read = 0; read < wire::kOutputWindow; read += out.data.size()) {
     ASSERT_TRUE(stream->read(out));
     for (size_t i = 0; i < out.data.size(); i += 1024) EXPECT_TRUE(stream->stdout_taken(1024));
   }

@@ -16,6 +16,10 @@
 namespace husk::vm {
 namespace {
 
+// Of what comes from the guest: a frame of a busy process's output fits, page by page (each counts for more
+// than itself). As much of it as net.core.wmem_max allows.
+constexpr int kSendBuffer = 512 << 10;
+
 class Qemu : public Machine {
  public:
   Qemu(const MachineConfig& config, HelperProcess process, UniqueFd qmp, UniqueFd agent, UniqueFd console)
@@ -253,6 +257,7 @@ std::unique_ptr<Machine> start_qemu(const MachineConfig& config, MachineStart st
     QemuFds fds;
     auto [qmp, qmp_there] = socket_pair(SOCK_STREAM);
     auto [agent, agent_there] = socket_pair(SOCK_STREAM);
+    setsockopt(agent_there.get(), SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
     auto [console, console_there] = socket_pair(SOCK_STREAM);
     std::vector<std::pair<int, int>> passed = {
         {qmp_there.get(), fds.qmp}, {agent_there.get(), fds.agent}, {console_there.get(), fds.console}};

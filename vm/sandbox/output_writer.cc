@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 #include <vector>
 
 #include "libcontainer/base/deadlines.h"
@@ -17,6 +18,7 @@ namespace husk::vm {
 namespace {
 
 constexpr size_t kSmall = 64u << 10;
+constexpr int kLargePipe = 256 << 10;  // of a busy process
 constexpr int kPatience = static_cast<int>(std::chrono::milliseconds(deadline::kLateOutput).count());
 
 }  // namespace
@@ -135,7 +137,13 @@ bool OutputWriter::do_item(Item& item) {
   return true;
 }
 
+// Not by more than others of this user's can do without (fs.pipe-user-pages-soft: 64 MiB).
+void OutputWriter::grow() {
+  if (!std::exchange(grown_, true) && fd_) fcntl(fd_.get(), F_SETPIPE_SZ, kLargePipe);
+}
+
 bool OutputWriter::write_data(const std::string& data) {
+  if (data.size() > kSmall) grow();
   while (fd_ && written_ < data.size()) {
     const ssize_t n = write_some(fd_.get(), std::string_view(data).substr(written_));
     if (n >= 0) {

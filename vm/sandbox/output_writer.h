@@ -45,6 +45,7 @@ class OutputWriter {
   void do_items();
   Item* first();
   bool do_item(Item& item);
+  void grow();
   bool write_data(const std::string& data);
   bool wait();
   void give_up_waiting();
@@ -57,6 +58,7 @@ class OutputWriter {
 
   // The thread's own.
   UniqueFd fd_;
+  bool grown_ = false;  // the pipe
   const bool watched_;  // whether its reader is gone, even while there is nothing to write
   size_t written_ = 0;  // of the first item's data
 
