@@ -27,6 +27,7 @@ struct MachineConfig {
   uint32_t tcg_tb_size_mib = 32;
   uint32_t hotplug_ports = 8;  // pcie-root-ports for what is plugged later (shares, network cards, disks)
   bool seccomp = true;         // QEMU's own -sandbox
+  unsigned long tsc_khz = 0;   // the host's, for a TCG guest that boots; 0: start_qemu() measures it
 };
 
 // What a VM starts from besides its configuration.
@@ -91,8 +92,19 @@ std::unique_ptr<Machine> start_qemu(const MachineConfig& config, MachineStart st
 // neither flag.
 Accel choose_accel(const std::string& option, const std::string& cache_folder);
 
-// The TSC's frequency in kHz, which a TCG guest must be told (it hangs or misjudges it otherwise); 0 if
-// unknown.
-unsigned long host_tsc_khz();
+// The TSC's frequency, which a TCG guest must be told (it hangs or misjudges it otherwise): two looks at the
+// clocks. What is done between them costs nothing.
+class TscMeter {
+ public:
+  // In kHz. Waits until 5 ms have passed since this was made.
+  unsigned long khz() const;
+
+ private:
+  struct Moment {
+    unsigned long long ns = 0, ticks = 0;
+  };
+  static Moment now();
+  Moment start_ = now();
+};
 
 }  // namespace husk::vm

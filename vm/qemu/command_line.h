@@ -21,7 +21,7 @@ std::string hotplug_bus(uint32_t port);
 // The same port as the guest's kernel names it: "0000:00:04.0", …
 std::string hotplug_address(uint32_t port);
 
-// The guest kernel's command line. tsc_khz: host_tsc_khz(), 0 when unknown. Throws kInvalid when it gets too
+// The guest kernel's command line. tsc_khz: the host's, 0 when unknown. Throws kInvalid when it gets too
 // long for the kernel (2047 bytes) or holds a control character.
 std::string kernel_command_line(const MachineConfig& config, unsigned long tsc_khz);
 

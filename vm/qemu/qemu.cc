@@ -263,8 +263,9 @@ std::unique_ptr<Machine> start_qemu(const MachineConfig& config, MachineStart st
         {qmp_there.get(), fds.qmp}, {agent_there.get(), fds.agent}, {console_there.get(), fds.console}};
     if (start.memory) passed.emplace_back(start.memory.get(), fds.memory = 6);
     fds.saved = start.saved;
-    HelperProcess process(qemu_arguments(config, fds, config.accel == Accel::kTcg ? host_tsc_khz() : 0),
-                          std::move(passed));
+    const bool boots_on_tcg = config.accel == Accel::kTcg && !start.saved;
+    const unsigned long tsc_khz = boots_on_tcg && config.tsc_khz == 0 ? TscMeter().khz() : config.tsc_khz;
+    HelperProcess process(qemu_arguments(config, fds, tsc_khz), std::move(passed));
     return std::unique_ptr<Machine>(
         new Qemu(config, std::move(process), std::move(qmp), std::move(agent), std::move(console)));
   });

@@ -27,7 +27,8 @@ Json boot_to_json(const BootRequest& r) {
             {"memory_mib", m.memory_mib},
             {"tcg_tb_size_mib", m.tcg_tb_size_mib},
             {"hotplug_ports", m.hotplug_ports},
-            {"seccomp", m.seccomp}}},
+            {"seccomp", m.seccomp},
+            {"tsc_khz", m.tsc_khz}}},
           {"template_folder", r.template_folder},
           {"virtiofsd", r.virtiofsd},
           {"virtiofs_cache", r.virtiofs_cache},
@@ -56,6 +57,7 @@ BootRequest boot_from_json(const Json& json) {
   r.machine.tcg_tb_size_mib = m.at("tcg_tb_size_mib");
   r.machine.hotplug_ports = m.at("hotplug_ports");
   r.machine.seccomp = m.at("seccomp");
+  r.machine.tsc_khz = m.at("tsc_khz");
   r.template_folder = json.at("template_folder");
   r.virtiofsd = json.at("virtiofsd");
   r.virtiofs_cache = json.at("virtiofs_cache");

@@ -53,6 +53,7 @@ Child spawn_sandbox(const BackendOptions& o, const Backend::CreateArgs& args, co
   boot.folder = place.path;
   boot.template_folder = template_for(boot.machine, o.options);
   trace::Span span("spawn husk-sandbox");
+  const TscMeter tsc;  // the spawn takes as long anyhow
   auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
   SpawnOptions spawn_options;
   spawn_options.argv = {path_join(program_dir(), "husk-sandbox"), args.container.id};
@@ -63,6 +64,7 @@ Child spawn_sandbox(const BackendOptions& o, const Backend::CreateArgs& args, co
   Child child = spawn(spawn_options);
   place.listener.reset();
   creator = std::move(ours);
+  if (boot.template_folder.empty() && boot.machine.accel == Accel::kTcg) boot.machine.tsc_khz = tsc.khz();
   send_message(creator.get(), boot_to_json(boot));
   return child;
 }
