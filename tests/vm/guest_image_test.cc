@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "tests/vm/temp_folder.h"
+#include "tests/base/temp_folder.h"
 #include "vm/sizing/sizing.h"
 
 namespace husk::vm {

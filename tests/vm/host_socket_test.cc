@@ -9,7 +9,7 @@
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/message.h"
-#include "tests/vm/temp_folder.h"
+#include "tests/base/temp_folder.h"
 
 namespace husk::vm {
 namespace {

@@ -13,8 +13,8 @@
 #include <cstring>
 
 #include "libcontainer/base/deadlines.h"
+#include "tests/base/temp_folder.h"
 #include "tests/vm/in_child.h"
-#include "tests/vm/temp_folder.h"
 #include "tests/vm/tiny_guest.h"
 #include "vm/machine.h"
 

@@ -8,8 +8,8 @@
 
 #include <cstring>
 
+#include "tests/base/temp_folder.h"
 #include "tests/vm/in_child.h"
-#include "tests/vm/temp_folder.h"
 
 namespace husk::vm {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
-#include "tests/vm/temp_folder.h"
+#include "tests/base/temp_folder.h"
 #include "vm/qemu/command_line.h"
 #include "vm/template/ram.h"
 #include "vm/template/template_store.h"

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/vm/temp_folder.h"
+#include "tests/base/temp_folder.h"
 
 namespace husk::vm {
 namespace {

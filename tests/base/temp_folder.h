@@ -8,7 +8,7 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 
-namespace husk::vm {
+namespace husk {
 
 class TempFolder {
  public:
@@ -28,4 +28,4 @@ class TempFolder {
   std::string path;
 };
 
-}  // namespace husk::vm
+}  // namespace husk
