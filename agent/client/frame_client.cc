@@ -5,7 +5,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <utility>
 
 #include "agent/client/connection_streams.h"
 #include "agent/client/frame_attach_stream.h"
@@ -80,11 +79,15 @@ void FrameClient::hear() {
   for (auto& [id, inbox] : inboxes_) inbox->end(true);
 }
 
-// QEMU sends a busy process's output page by page: it is not to be stopped by us at each of them.
+// QEMU sends a busy process's output piece by piece: it is not to be stopped by us at each of them. A policy
+// that somebody has chosen stays.
 void FrameClient::let_it_fill(bool bulk) {
-  if (std::exchange(bulk_, bulk) == bulk) return;
-  const sched_param none{};
-  pthread_setschedparam(pthread_self(), bulk ? SCHED_BATCH : SCHED_OTHER, &none);
+  if (bulk == bulk_) return;
+  int policy = SCHED_OTHER;
+  sched_param param{};
+  if (bulk && (pthread_getschedparam(pthread_self(), &policy, &param) != 0 || policy != SCHED_OTHER)) return;
+  bulk_ = bulk;
+  pthread_setschedparam(pthread_self(), bulk ? SCHED_BATCH : SCHED_OTHER, &param);
 }
 
 // What nobody waits for (any more) is no news.
