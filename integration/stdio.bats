@@ -158,6 +158,23 @@ runtime_step() { printf 'sh:%s' "$(printf '%q ' "${RUNTIME[@]}" "$@")"; }
     nothing_left
 }
 
+@test "husk-sandbox stands still for a while: what was written meanwhile comes whole, in order, and the process goes on" {
+    vm_only
+    local sandbox
+    new_bundle
+    shell 'i=0; while [ $i -lt 60000 ]; do i=$((i + 1)); echo line $i; done'
+    running
+    wait_output "$ID" 'line 100$'
+    sandbox=$(part husk-sandbox "$ID")
+    kill -STOP "$sandbox"
+    sleep 3 # by then the port is full, too: the process waits
+    kill -CONT "$sandbox"
+    wait_status "$ID" stopped
+    seq -f 'line %.0f' 60000 | cmp - "$T/$ID.out"
+    ok husk delete "$ID"
+    nothing_left
+}
+
 @test "a reader who does not read at all: the process waits, and can be killed" {
     new_bundle
     shell 'echo ready >&2; yes'
