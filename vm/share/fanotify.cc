@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "libcontainer/base/error.h"
 
@@ -25,12 +26,13 @@ FileKey key_of(const void* fsid, const file_handle& handle) {
   return key.append(reinterpret_cast<const char*>(handle.f_handle), handle.handle_bytes);
 }
 
-FileEvent parse(const fanotify_event_metadata& metadata) {
+// `bytes` begins with the event; its records are aligned to 4 bytes, as the event is.
+FileEvent parse(const fanotify_event_metadata& metadata, const char* bytes) {
   FileEvent event;
   event.mask = metadata.mask;
   event.pid = metadata.pid;
-  const char* record = reinterpret_cast<const char*>(&metadata) + metadata.metadata_len;
-  const char* end = reinterpret_cast<const char*>(&metadata) + metadata.event_len;
+  const char* record = bytes + metadata.metadata_len;
+  const char* end = bytes + metadata.event_len;
   while (record < end) {
     const auto& info = *reinterpret_cast<const fanotify_event_info_fid*>(record);
     const auto& handle = *reinterpret_cast<const file_handle*>(info.handle);
@@ -87,14 +89,17 @@ std::vector<FileEvent> Fanotify::read(bool& lost) {
   std::vector<FileEvent> events;
   alignas(fanotify_event_metadata) std::array<char, kBuffer> buffer;
   for (int i = 0; i < kMaxReads; ++i) {
-    ssize_t left = ::read(fd_.get(), buffer.data(), buffer.size());
-    if (left <= 0) break;
-    const auto* metadata = reinterpret_cast<const fanotify_event_metadata*>(buffer.data());
-    for (; FAN_EVENT_OK(metadata, left); metadata = FAN_EVENT_NEXT(metadata, left)) {
-      if (metadata->mask & FAN_Q_OVERFLOW)
+    const ssize_t n = ::read(fd_.get(), buffer.data(), buffer.size());
+    if (n <= 0) break;
+    fanotify_event_metadata metadata;  // a copy: not each is where 8 bytes may be read
+    const char* end = buffer.data() + n;
+    for (const char* at = buffer.data(); at + sizeof metadata <= end; at += metadata.event_len) {
+      memcpy(&metadata, at, sizeof metadata);
+      if (metadata.event_len < sizeof metadata || at + metadata.event_len > end) break;
+      if (metadata.mask & FAN_Q_OVERFLOW)
         lost = true;
       else
-        events.push_back(parse(*metadata));
+        events.push_back(parse(metadata, at));
     }
   }
   return events;
