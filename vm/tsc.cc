@@ -1,5 +1,5 @@
 // The host's TSC frequency. (perf_event_open(2)'s page tells it exactly, but not in a VM of KVM's, where TCG
-// mostly runs; and the first event of a task costs 8 ms.)
+// mostly runs; and a first event costs 4 to 15 ms here.)
 #include <time.h>
 #include <x86intrin.h>
 

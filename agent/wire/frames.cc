@@ -20,7 +20,7 @@ namespace husk::wire {
 namespace {
 
 constexpr size_t kBuffer = 16u << 10;  // what of a large frame goes through it is copied once more
-constexpr size_t kKept = 512u << 10;
+constexpr size_t kKept = 512u << 10;   // of the memory that a frame took, for the next one
 constexpr unsigned kSizeBits = 24;
 
 bool is_socket(int fd) {

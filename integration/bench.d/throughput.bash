@@ -30,18 +30,25 @@ bare_console() {
     wait "$reader"
     sample stdout.bare "$(cat "$T/rate")"
 }
-# The host's programs and files, but for the file system's root all is the container's.
+# A container of runc's with the host's root file system: for its QEMU.
 in_docker() {
     local kvm=()
     [[ $ACCEL == tcg ]] || kvm=(--device /dev/kvm)
     docker run --rm --log-driver none --network none "${kvm[@]}" -v /:/host bench chroot /host "$@"
 }
+# streamed NAME COMMAND...: the rate of its stdout.
+streamed() {
+    local name=$1 rate
+    shift
+    rate=$("$@" </dev/null | "$BUILD/tools/throughput" read) || die "$name failed"
+    sample "$name" "$rate"
+}
 one_console() {
     bare_console
-    sample stdout.bare-docker "$(BY=in_docker bare_port file,path=/dev/stdout | "$BUILD/tools/throughput" read)"
-    sample stdout.husk "$(husk run --bundle "$T/stream" "$ID" </dev/null | "$BUILD/tools/throughput" read)"
-    sample stdout.docker "$(docker run --rm --runtime husk --log-driver none bench throughput write $STREAM | "$BUILD/tools/throughput" read)"
-    sample stdout.docker-runc "$(docker run --rm --log-driver none bench throughput write $STREAM | "$BUILD/tools/throughput" read)"
+    BY=in_docker streamed stdout.bare-docker bare_port file,path=/dev/stdout
+    streamed stdout.husk husk run --bundle "$T/stream" "$ID"
+    streamed stdout.docker docker run --rm --runtime husk --log-driver none bench throughput write $STREAM
+    streamed stdout.docker-runc docker run --rm --log-driver none bench throughput write $STREAM
 }
 section_console() {
     prepare_throughput

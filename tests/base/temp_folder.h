@@ -23,6 +23,8 @@ class TempFolder {
     } catch (const Error&) {
     }
   }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
   std::string operator/(const std::string& name) const { return path_join(path, name); }
 
   std::string path;

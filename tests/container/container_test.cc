@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "libcontainer/container/pid_file.h"
+#include "tests/base/temp_folder.h"
 #include "tests/container/expect_error.h"
 #include "tests/container/fake_backend.h"
-#include "tests/container/temp_dir.h"
 
 namespace husk::test {
 namespace {
@@ -41,7 +41,7 @@ class ContainerTest : public testing::Test {
     return Container::create(store_, backend_, Bundle::load(dir_ / "bundle"), options);
   }
 
-  TempDir dir_;
+  TempFolder dir_;
   Store store_;
   FakeBackend backend_;
 };

@@ -2,8 +2,8 @@
 
 #include <chrono>
 
+#include "tests/base/temp_folder.h"
 #include "tests/container/expect_error.h"
-#include "tests/container/temp_dir.h"
 
 namespace husk::test {
 namespace {
@@ -16,15 +16,15 @@ spec::Hook shell(const std::string& script) {
 }
 
 TEST(Hooks, GetStateArgumentsAndExactlyTheirEnvironment) {
-  TempDir dir;
+  TempFolder dir;
   setenv("HUSK_TEST_SECRET", "1", 1);
   spec::Hook hook = shell("cat > state; echo \"$0 $1 $A $HUSK_TEST_SECRET\" > seen; pwd >> seen");
   hook.args.insert(hook.args.end(), {"zero", "one"});
   hook.env = {"A=b", "PATH=/usr/bin:/bin"};
   const std::string state = "{\"id\":\"" + std::string(300'000, 'x') + "\"}";  // more than a pipe holds
-  run_hooks("prestart", {hook}, state, dir.path());
+  run_hooks("prestart", {hook}, state, dir.path);
   EXPECT_EQ(state, read_file(dir / "state"));
-  EXPECT_EQ("zero one b \n" + dir.path() + "\n", read_file(dir / "seen"));
+  EXPECT_EQ("zero one b \n" + dir.path + "\n", read_file(dir / "seen"));
 }
 
 TEST(Hooks, TheFirstArgumentIsTheHooksOwnAffair) {
@@ -48,16 +48,16 @@ TEST(Hooks, AFailureNamesHookCodeAndLastLine) {
 }
 
 TEST(Hooks, TheFirstFailureEndsTheList) {
-  TempDir dir;
+  TempFolder dir;
   const std::vector<spec::Hook> hooks = {shell("exit 1"), shell("echo > ran")};
-  EXPECT_THROW(run_hooks("createRuntime", hooks, "{}", dir.path()), Error);
+  EXPECT_THROW(run_hooks("createRuntime", hooks, "{}", dir.path), Error);
   EXPECT_FALSE(path_exists(dir / "ran"));
-  run_hooks_warn_only("poststop", hooks, "{}", dir.path());
+  run_hooks_warn_only("poststop", hooks, "{}", dir.path);
   EXPECT_TRUE(path_exists(dir / "ran"));
 }
 
 TEST(Hooks, ATimeoutKills) {
-  TempDir dir;
+  TempFolder dir;
   spec::Hook hook = shell("sleep 30; echo > survived");
   hook.timeout = 1;
   const auto begin = std::chrono::steady_clock::now();

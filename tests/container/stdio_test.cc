@@ -8,8 +8,8 @@
 #include <cstring>
 
 #include "libcontainer/base/message.h"
+#include "tests/base/temp_folder.h"
 #include "tests/container/expect_error.h"
-#include "tests/container/temp_dir.h"
 
 namespace husk::test {
 namespace {
@@ -53,8 +53,8 @@ TEST(Stdio, InheritedWithoutATerminal) {
 }
 
 TEST(Stdio, MasterGoesToTheConsoleSocketInTheSizeWanted) {
-  TempDir dir;
-  UniqueFd folder = open_file(dir.path(), O_PATH | O_DIRECTORY);
+  TempFolder dir;
+  UniqueFd folder = open_file(dir.path, O_PATH | O_DIRECTORY);
   UniqueFd listener = listen_at(folder.get(), "console", SOCK_STREAM);
   Stdio stdio({true, dir / "console", true, spec::Box{40, 100}});
   std::string name;

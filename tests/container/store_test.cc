@@ -4,8 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/base/temp_folder.h"
 #include "tests/container/expect_error.h"
-#include "tests/container/temp_dir.h"
 
 namespace husk::test {
 namespace {
@@ -30,7 +30,7 @@ mode_t mode_of(const std::string& path) {
 }
 
 TEST(Store, FoldersArePrivateWhateverTheUmask) {
-  TempDir dir;
+  TempFolder dir;
   const mode_t before = umask(077);
   Store store(dir / "root/moby");
   store.make("c1");
@@ -40,15 +40,15 @@ TEST(Store, FoldersArePrivateWhateverTheUmask) {
 }
 
 TEST(Store, AnIdIsTakenOnce) {
-  TempDir dir;
-  Store store(dir.path());
+  TempFolder dir;
+  Store store(dir.path);
   store.make("c1");
   expect_error(ErrorKind::kExists, "already exists: c1", [&] { store.make("c1"); });
 }
 
 TEST(Store, RecordComesBackAsItWas) {
-  TempDir dir;
-  Store store(dir.path());
+  TempFolder dir;
+  Store store(dir.path);
   store.make("c1");
   const Record before = record("c1");
   store.save(before);
@@ -59,8 +59,8 @@ TEST(Store, RecordComesBackAsItWas) {
 }
 
 TEST(Store, MissingAndDamaged) {
-  TempDir dir;
-  Store store(dir.path());
+  TempFolder dir;
+  Store store(dir.path);
   expect_error(ErrorKind::kNotFound, "container \"x\" does not exist", [&] { store.load("x"); });
   expect_error(ErrorKind::kNotFound, "container \"x\" does not exist", [&] { store.lock("x"); });
   store.make("x");
@@ -69,8 +69,8 @@ TEST(Store, MissingAndDamaged) {
 }
 
 TEST(Store, ListSkipsWhatIsHalfMade) {
-  TempDir dir;
-  Store store(dir.path());
+  TempFolder dir;
+  Store store(dir.path);
   EXPECT_TRUE(Store(dir / "nowhere").ids().empty());
   store.make("half");
   for (const char* id : {"b", "a"}) {
@@ -82,8 +82,8 @@ TEST(Store, ListSkipsWhatIsHalfMade) {
 }
 
 TEST(Store, LockWaitsForTheOther) {
-  TempDir dir;
-  Store store(dir.path());
+  TempFolder dir;
+  Store store(dir.path);
   int ready[2];
   ASSERT_EQ(0, pipe(ready));
   const pid_t child = fork();

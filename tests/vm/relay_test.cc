@@ -42,6 +42,20 @@ TEST_F(RelayTest, AReaderThatDoesNotReadHoldsUpNeitherTheOtherStreamNorSignals) 
   EXPECT_EQ(told(), 0);
 }
 
+TEST_F(RelayTest, ABusyProcesssPipesBecomeLargerNeverSmaller) {
+  constexpr int kTheirs = 1 << 20;
+  ASSERT_EQ(fcntl(err_.get(), F_SETPIPE_SZ, kTheirs), kTheirs);
+  const int before = fcntl(out_.get(), F_GETPIPE_SZ);
+  start();
+  const std::string piece(128 << 10, 'x');
+  say(Event::kStdout, piece);
+  say(Event::kStderr, piece);
+  EXPECT_EQ(read_from(out_, piece.size()), piece);
+  EXPECT_EQ(read_from(err_, piece.size()), piece);
+  EXPECT_GT(fcntl(out_.get(), F_GETPIPE_SZ), before);
+  EXPECT_EQ(fcntl(err_.get(), F_GETPIPE_SZ), kTheirs);
+}
+
 TEST_F(RelayTest, TheEndWaitsForAReaderUntilASignalComes) {
   start();
   say(Event::kStdout, std::string(300'000, 'x'));

@@ -137,9 +137,12 @@ bool OutputWriter::do_item(Item& item) {
   return true;
 }
 
-// Not by more than others of this user's can do without (fs.pipe-user-pages-soft: 64 MiB).
+// Not by more than others of this user's can do without (fs.pipe-user-pages-soft: 64 MiB). Somebody may have
+// made it larger; what is no pipe has no size.
 void OutputWriter::grow() {
-  if (!std::exchange(grown_, true) && fd_) fcntl(fd_.get(), F_SETPIPE_SZ, kLargePipe);
+  if (std::exchange(grown_, true) || !fd_) return;
+  const int size = fcntl(fd_.get(), F_GETPIPE_SZ);
+  if (size > 0 && size < kLargePipe) fcntl(fd_.get(), F_SETPIPE_SZ, kLargePipe);
 }
 
 bool OutputWriter::write_data(const std::string& data) {
