@@ -56,6 +56,26 @@ check_files() {
     nothing_left
 }
 
+# The host's own file on the same disk is what tells (vm/guest/fuse-sync-stays-here.patch).
+@test "a container's end has the host write nothing to its disk; a sync in the container does" {
+    has_vm || skip "a VM's share"
+    losetup -f >/dev/null 2>&1 || skip "no loop devices"
+    truncate -s 64M "$T/image"
+    mkfs.ext4 -q "$T/image"
+    mount -o loop "$T/image" "$T/volume"
+    files_bundle bundle
+    shell 'echo written >/volume/inside'
+    echo 'only in memory' >"$T/volume/note"
+    ok husk run --bundle "$BUNDLE" "$ID"
+    is "inside" "$(cat "$T/volume/inside")" written
+    ! grep -q 'only in memory' "$T/image" || fail "the host's disk was synced"
+    shell 'sync'
+    ok husk run --bundle "$BUNDLE" "$ID"
+    grep -q 'only in memory' "$T/image" || fail "the host's disk was not synced"
+    umount "$T/volume"
+    nothing_left
+}
+
 # Under TCG memory that held one program's code and gets another's must not run as the first (vm/guest/virtio-fs-emulated.patch).
 @test "programs of the same addresses, read anew again and again: each runs as what its own file holds" {
     files_bundle bundle

@@ -83,7 +83,7 @@ bare_qemu() {
     [[ $type == q35 ]] || machine=(-machine "microvm,acpi=on,rtc=on,x-option-roms=off,$common")
     if [[ $ACCEL == tcg ]]; then
         khz=$(awk '/^cpu MHz/ {printf "%d", $4 * 1000; exit}' /proc/cpuinfo)
-        tcg=(mitigations=off no_timer_check tsc=reliable "tsc_early_khz=$khz" "lpj=$((khz * 1000 / 250))")
+        tcg=(mitigations=off no_timer_check noreplace-smp tsc=reliable "tsc_early_khz=$khz" "lpj=$((khz * 1000 / 250))")
         cpu=max,-erms accel=tcg,tb-size=64,thread=single
     fi
     "${BY:-on_host}" qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot "${machine[@]}" \
