@@ -21,6 +21,9 @@ struct SpawnOptions {
   std::string cwd;               // empty: inherited
   bool die_with_parent = false;  // PR_SET_PDEATHSIG SIGKILL: when the spawning *thread* ends
   bool new_session = false;      // setsid
+  // With before_exec: the cgroup v2 folder to be born in (clone3(2), CLONE_INTO_CGROUP). Where that is
+  // refused the child is where its parent is.
+  int cgroup = -1;
   // Runs in the child before exec. Only for single-threaded callers (husk, husk-init): it may call anything
   // there. An Error it throws is thrown by spawn(). Leave empty in a process with threads.
   std::function<void()> before_exec;

@@ -129,11 +129,12 @@ std::string oldest_member_folder(const std::string& folder) {
   return found;
 }
 
-void join(const CgroupHierarchy& h, const std::string& pid) {
+// file: "cgroup.procs", or "tasks" for one thread.
+void join(const CgroupHierarchy& h, const std::string& pid, const char* file = "cgroup.procs") {
   // The kernel says EINVAL for a task that is just being born, and has no event for its birth.
   int err = 0;
   for (int tries = 0; tries < 5; ++tries) {
-    err = cgroup::try_write_control(h.folder, "cgroup.procs", pid);
+    err = cgroup::try_write_control(h.folder, file, pid);
     if (err == EBUSY && h.v2)
       if (std::string folder = oldest_member_folder(h.folder); !folder.empty())
         err = cgroup::try_write_control(folder, "cgroup.procs", pid);
@@ -142,7 +143,14 @@ void join(const CgroupHierarchy& h, const std::string& pid) {
     if (err != EINVAL) break;
     std::this_thread::sleep_for(milliseconds(10));
   }
-  if (err) cgroup::throw_write(h.folder, "cgroup.procs", pid, err);
+  if (err) cgroup::throw_write(h.folder, file, pid, err);
+}
+
+bool has_member(const std::string& folder, pid_t pid) {
+  const std::string text = cgroup::read_control(folder, "cgroup.procs").value_or("");
+  return std::ranges::any_of(cgroup::split(text, '\n'), [pid](std::string_view line) {
+    return cgroup::number(line) == static_cast<uint64_t>(pid);
+  });
 }
 
 }  // namespace
@@ -169,23 +177,42 @@ std::string Cgroup::birth_folder() const {
   return oldest.empty() ? folder : oldest;
 }
 
-void Cgroup::add(pid_t pid) {
-  add(pid, {});
-}
-
-void Cgroup::add(pid_t pid, const std::vector<SubCgroup>& below) {
+std::vector<Cgroup::Hierarchy> Cgroup::hierarchies_below(const std::vector<SubCgroup>& below) const {
   for (const SubCgroup& sub : below)
     for (const std::string& name : sub.controllers)
       if (const Hierarchy* h = find(name); !h || h->v2)
         throw Error(ErrorKind::kInvalid, "unknown controller " + printable(name) + " (of cgroup v1)");
-  for (Hierarchy h : hierarchies_) {
+  std::vector<Hierarchy> all = hierarchies_;
+  for (Hierarchy& h : all) {
     const std::string own = h.folder;
     for (const SubCgroup& sub : below)
       if (sub.controllers.empty() ||
           std::ranges::find_first_of(sub.controllers, h.controllers) != sub.controllers.end())
         h.folder = path_join(own, sub.path);
-    with_context("adding pid " + std::to_string(pid), [&] { join(h, std::to_string(pid)); });
   }
+  return all;
+}
+
+void Cgroup::add(pid_t pid) {
+  for (const Hierarchy& h : hierarchies_)
+    with_context("adding pid " + std::to_string(pid), [&] { join(h, std::to_string(pid)); });
+}
+
+// A thread that moves itself, and alone, needs no lock over every process's threads, for which the kernel
+// waits until all CPUs have noticed (cgroup_attach_lock in its kernel/cgroup/cgroup.c).
+void Cgroup::add_self(const std::vector<SubCgroup>& below) const {
+  for (const Hierarchy& h : hierarchies_below(below))
+    with_context("adding pid " + std::to_string(getpid()), [&] {
+      if (!h.v2)
+        join(h, "0", "tasks");
+      else if (!has_member(h.folder, getpid()))
+        join(h, "0");
+    });
+}
+
+UniqueFd Cgroup::open_unified() const {
+  const Hierarchy* h = unified();
+  return h ? open_file(h->folder, O_RDONLY | O_DIRECTORY) : UniqueFd();
 }
 
 std::vector<SubCgroup> parse_sub_cgroups(const std::vector<std::string>& texts) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "libcontainer/base/fd.h"
 #include "spec/config.h"
 
 namespace husk {
@@ -55,9 +56,12 @@ class Cgroup {
   // Moves a process (tgid) in, in every hierarchy. Where v2 forbids it because the container has split its
   // own group (systemd inside), it joins the child group of the container's oldest process.
   void add(pid_t pid);
-  // The same, below this group; groups there are not made. Throws kInvalid for a controller that is on no v1
-  // hierarchy.
-  void add(pid_t pid, const std::vector<SubCgroup>& below);
+  // The same for the caller, a process of one thread: some 5 ms faster where it has no v2 group to move to,
+  // which who was born there (open_unified) has not. Or below this group; groups there are not made. Throws
+  // kInvalid for a controller that is on no v1 hierarchy.
+  void add_self(const std::vector<SubCgroup>& below = {}) const;
+  // The folder in the v2 hierarchy, for CLONE_INTO_CGROUP; no fd where there is none.
+  UniqueFd open_unified() const;
   // Applies the limits, converting between v1's and v2's terms (shares ↔ weight, memory+swap ↔ swap, blkio
   // …); a limit whose controller or file is missing is named in the returned warnings, everything else that
   // fails throws. Absent limits stay as they are. `devices` is not looked at: see apply_devices.
@@ -98,6 +102,7 @@ class Cgroup {
   const Hierarchy* freezer() const;
   // Freezing, killing or removing "/" would hit the whole machine.
   void refuse_root(const char* verb) const;
+  std::vector<Hierarchy> hierarchies_below(const std::vector<SubCgroup>& below) const;
 
   std::string path_;
   std::vector<Hierarchy> hierarchies_;

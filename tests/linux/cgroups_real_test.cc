@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "libcontainer/base/file.h"
+#include "libcontainer/base/process.h"
 #include "libcontainer/linux/cgroups_files.h"
 #include "tests/linux/fake_cgroupfs.h"
 
@@ -123,6 +125,27 @@ TEST_P(RealCgroup, BirthFreezeKillRemove) {
   parent.remove(seconds(5));
   EXPECT_FALSE(path_exists(parent.v2_folder()));
   EXPECT_EQ(kind_of([&] { group.add(getpid()); }), ErrorKind::kNotFound);
+}
+
+// Born in the v2 group, and not.
+TEST_P(RealCgroup, ANewProcessJoinsByItself) {
+  const std::string path = unique_path("self");
+  Cgroup group(path, GetParam());
+  group.create();
+  const UniqueFd unified = group.open_unified();
+  for (int birthplace : {unified.get(), -1}) {
+    SpawnOptions o;
+    o.argv = {"/bin/sleep", "60"};
+    o.cgroup = birthplace;
+    o.before_exec = [&] { group.add_self(); };
+    Child child = spawn(o);
+    EXPECT_EQ(group.pids(), std::vector<pid_t>{child.pid});
+    const std::string text = read_file("/proc/" + std::to_string(child.pid) + "/cgroup");
+    for (std::string_view line : cgroup::split(text, '\n'))
+      EXPECT_TRUE(line.ends_with(path) || (group.v2_only() && !line.starts_with("0::"))) << line;
+    kill_and_reap(child);
+  }
+  group.remove(seconds(5));
 }
 
 TEST_P(RealCgroup, RemoveWaitsForTheDying) {

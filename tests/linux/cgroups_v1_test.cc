@@ -155,13 +155,13 @@ TEST(CgroupV1, AProcessBelowTheGroup) {
                         {{"sub", "memory:/"}, "c", "c/sub", "c/sub"}};
   for (const Case& c : cases) {
     for (const char* hierarchy : {"memory/", "cpu,cpuacct/", "pids/"})
-      for (const char* folder : {"c", "c/sub"}) fs.put(std::string(hierarchy) + folder + "/cgroup.procs", "");
-    Cgroup("/c", fs.root()).add(77, parse_sub_cgroups(c.where));
-    EXPECT_EQ(fs.get(std::string("memory/") + c.memory + "/cgroup.procs"), "77");
-    EXPECT_EQ(fs.get(std::string("cpu,cpuacct/") + c.cpu + "/cgroup.procs"), "77");
-    EXPECT_EQ(fs.get(std::string("pids/") + c.pids + "/cgroup.procs"), "77");
+      for (const char* folder : {"c", "c/sub"}) fs.put(std::string(hierarchy) + folder + "/tasks", "");
+    Cgroup("/c", fs.root()).add_self(parse_sub_cgroups(c.where));
+    EXPECT_EQ(fs.get(std::string("memory/") + c.memory + "/tasks"), "0");
+    EXPECT_EQ(fs.get(std::string("cpu,cpuacct/") + c.cpu + "/tasks"), "0");
+    EXPECT_EQ(fs.get(std::string("pids/") + c.pids + "/tasks"), "0");
   }
-  EXPECT_EQ(kind_of([&] { Cgroup("/c", fs.root()).add(77, parse_sub_cgroups({"whaat:sub"})); }),
+  EXPECT_EQ(kind_of([&] { Cgroup("/c", fs.root()).add_self(parse_sub_cgroups({"whaat:sub"})); }),
             ErrorKind::kInvalid);
   EXPECT_EQ(kind_of([&] { parse_sub_cgroups({"memory:a/../.."}); }), ErrorKind::kInvalid);
 }

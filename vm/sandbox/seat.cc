@@ -60,7 +60,9 @@ Child spawn_sandbox(const BackendOptions& o, const Backend::CreateArgs& args, co
   spawn_options.fds = {{theirs.get(), kCreatorFd}, {place.listener.get(), kListenerFd}};
   spawn_options.cwd = "/";
   spawn_options.new_session = true;
-  spawn_options.before_exec = [&cgroup] { const_cast<Cgroup&>(cgroup).add(getpid()); };
+  const UniqueFd birthplace = cgroup.open_unified();
+  spawn_options.cgroup = birthplace.get();
+  spawn_options.before_exec = [&cgroup] { cgroup.add_self(); };
   Child child = spawn(spawn_options);
   place.listener.reset();
   creator = std::move(ours);

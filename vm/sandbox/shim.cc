@@ -21,8 +21,10 @@ Child spawn_shim(const std::string& id, const HostStdio& stdio, const Cgroup& cg
   if (stdio.terminal) o.fds.emplace_back(stdio.in, kShimTerminalFd);
   o.cwd = "/";
   o.new_session = true;
+  const UniqueFd birthplace = cgroup.open_unified();
+  o.cgroup = birthplace.get();
   o.before_exec = [&] {
-    const_cast<Cgroup&>(cgroup).add(getpid());
+    cgroup.add_self();
     if (netns >= 0)
       check(setns(netns, CLONE_NEWNET), "joining the network namespace");
     else
