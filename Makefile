@@ -86,7 +86,7 @@ husk-systemd_EXT := $(shell pkg-config --libs libsystemd)
 husk-sandbox_LIBS := sandbox client wire container vm linux spec base
 husk-sandbox_EXT = -lprotobuf-lite $(NL_LIBS) -lseccomp -lcap
 husk-agent_LIBS := server guest wire init linux spec base
-husk-agent_EXT = -lprotobuf-lite $(NL_LIBS) -lseccomp -lcap
+husk-agent_EXT = -lprotobuf-lite $(NL_LIBS) -lseccomp -lcap -Wl,--wrap=_ZNSt8ios_base4InitC1Ev,--wrap=_ZNSt8ios_base4InitD1Ev
 BIN := $(addprefix $(BUILD)/bin/,$(PROGRAMS))
 
 # Debian has no static libsystemd.

@@ -10,16 +10,16 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
-#include <sstream>
 
 #include "agent/guest/log.h"
-#include "agent/guest/pci.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/guest_words.h"
 #include "libcontainer/linux/netlink.h"
+#include "libcontainer/linux/text.h"
 
 namespace husk::guest {
 namespace {
@@ -82,26 +82,14 @@ void mount_all() {
   symlink("/proc/self/fd/2", "/dev/stderr");
 }
 
-// One by one: a controller that refuses must not cost the others.
-void enable_controllers() {
-  std::istringstream names(read_file("/sys/fs/cgroup/cgroup.controllers"));
-  for (std::string name; names >> name;) {
-    try {
-      write_file("/sys/fs/cgroup/cgroup.subtree_control", "+" + name);
-    } catch (const Error& e) {
-      log_warning("cgroup controller " + name + ": " + e.message());
-    }
-  }
-}
-
 // Debian's kernel has as modules what husk's own has built in. The list is in the order of dependence.
 void load_modules() {
   if (!path_exists(kModuleList)) return;
-  std::istringstream names(read_file(kModuleList));
-  for (std::string name; names >> name;) {
+  const std::string names = read_file(kModuleList);
+  for (std::string_view name : split(names, '\n')) {
     UniqueFd file = open_file(path_join(kModules, base_name(name)), O_RDONLY);
     if (syscall(SYS_finit_module, file.get(), "", 0) != 0 && errno != EEXIST)
-      log_warning("module " + name + ": errno " + std::to_string(errno));
+      log_warning("module " + std::string(name) + ": errno " + std::to_string(errno));
   }
 }
 
@@ -121,35 +109,29 @@ void set_limits() {
   setrlimit(RLIMIT_CORE, &core);
 }
 
-// What wakes an idle kernel, and a starting one, for nothing: memory is compacted when somebody asks for a
-// huge page.
-void quieten() {
-  try {
-    write_file("/proc/sys/vm/compaction_proactiveness", "0");
-    write_file("/proc/sys/vm/stat_interval", "10");  // seconds
-  } catch (const Error& e) {
-    log_warning(e.message());
-  }
-}
-
 }  // namespace
 
 void boot() {
   boot_began = uptime_ns();
   make_real_root();
   mount_all();
-  open_log();
   reboot(RB_DISABLE_CAD);  // ctrl-alt-del would end the VM behind the host's back
-  enable_controllers();
   load_modules();
-  power_slots();
   set_limits();
-  quieten();
   make_root_readonly();
   try {
     set_link_up("lo");
   } catch (const Error& e) {
     log_warning(e.message());  // a kernel without a network is still good for --network none
+  }
+}
+
+void quieten() noexcept {
+  try {
+    write_file("/proc/sys/vm/compaction_proactiveness", "0");
+    write_file("/proc/sys/vm/stat_interval", "10");  // seconds
+  } catch (const std::exception& e) {
+    log_warning(e.what());
   }
 }
 
@@ -164,10 +146,9 @@ int64_t uptime_ns() {
 }
 
 bool is_template() {
-  std::istringstream words(read_file("/proc/cmdline"));
-  for (std::string word; words >> word;)
-    if (word == kTemplateParameter) return true;
-  return false;
+  std::string words = " " + read_file("/proc/cmdline");
+  std::ranges::replace(words, '\n', ' ');
+  return words.find(std::string(" ") + kTemplateParameter + " ") != words.npos;
 }
 
 void announce_template() {

@@ -10,6 +10,9 @@ namespace husk::guest {
 
 // Mounts, modules, loopback, limits: from the kernel's initramfs to a system in which containers can be made.
 void boot();
+// Stops what would wake an idle kernel for nothing, and is not worth a start's time: memory is compacted when
+// somebody asks for a huge page.
+void quieten() noexcept;
 // When it began, and now: since the kernel's start (CLOCK_BOOTTIME).
 int64_t boot_began_ns();
 int64_t uptime_ns();

@@ -35,6 +35,7 @@ DeviceNumber find_named(const std::string& name) {
 
 DeviceNumber find_disk(const std::string& port) {
   unpark_in(port);  // a card may have been expected there
+  Slot(port).set_power(true);
   std::string name;
   wait_for_device("a disk in port " + port, [&] { return !(name = disk_in_port(port)).empty(); });
   const std::string text = read_file("/sys/class/block/" + name + "/dev");

@@ -5,13 +5,12 @@
 
 namespace husk::guest {
 
-// Opens /dev/console; until then lines go to stderr.
-void open_log();
 // As HelloRequest.log_level says; an unknown name is left alone.
 void set_log_level(const std::string& level);
 
 void log_debug(const std::string& text);
 void log_info(const std::string& text);
 void log_warning(const std::string& text);
+void log_error(const std::string& text);
 
 }  // namespace husk::guest

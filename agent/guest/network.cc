@@ -54,7 +54,7 @@ void Network::configure(int netns, const std::vector<Card>& cards) {
           reconfigure_interface(card.before.value_or(card.interface), card.interface,
                                 name_of(place->second.index));
         });
-      unpark_in(card.port);
+      if (!unpark_in(card.port)) Slot(card.port).set_power(true);
       std::string name;
       wait_for_device("a card in port " + card.port,
                       [&] { return !(name = card_in_port(card.port)).empty(); });

@@ -38,9 +38,8 @@ std::mutex mutex;
 std::vector<Parked> all;
 
 std::string device_of(const std::string& driver) {
-  std::error_code error;  // no such driver yet: none
-  for (const auto& entry : std::filesystem::directory_iterator(path_join(kDrivers, driver), error))
-    if (std::string name = entry.path().filename(); name.starts_with("virtio")) return name;
+  for (std::string& name : list_entries(path_join(kDrivers, driver)))
+    if (name.starts_with("virtio")) return std::move(name);
   return "";
 }
 

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <filesystem>
 #include <string_view>
 #include <vector>
 
@@ -58,22 +57,14 @@ void set_power(const UniqueFd& config, off_t slot, uint16_t power) {
     throw_errno("writing a slot's control register");
 }
 
-std::vector<std::string> entries(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code error;  // gone meanwhile: none
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error))
-    names.push_back(entry.path().filename());
-  return names;
-}
-
 // What the virtio driver has made of the device in this port: its first entry of this class.
 std::string interface_in_port(const std::string& port, const char* kind) {
   const std::string folder = device_path(port);
-  for (const std::string& device : entries(folder)) {
+  for (const std::string& device : list_entries(folder)) {
     if (!is_pci_address(device)) continue;
-    for (const std::string& name : entries(path_join(folder, device)))
+    for (const std::string& name : list_entries(path_join(folder, device)))
       if (name.starts_with("virtio"))
-        for (std::string& found : entries(path_join(path_join(folder, device), path_join(name, kind))))
+        for (std::string& found : list_entries(path_join(path_join(folder, device), path_join(name, kind))))
           return found;
   }
   return "";
@@ -83,7 +74,7 @@ std::string interface_in_port(const std::string& port, const char* kind) {
 
 void power_slots() noexcept {
   try {
-    for (const std::string& address : entries(kDevices)) {
+    for (const std::string& address : list_entries(kDevices)) {
       const UniqueFd config = open_config(address);
       if (const off_t slot = find_slot(config)) set_power(config, slot, kPowerOn);
     }
@@ -118,7 +109,7 @@ void Slot::set_power(bool on) const {
 
 void eject(const std::string& port) {
   const Slot slot(port);
-  for (const std::string& device : entries(device_path(port)))
+  for (const std::string& device : list_entries(device_path(port)))
     if (is_pci_address(device)) write_file(path_join(device_path(port), device + "/remove"), "1");
   slot.set_power(false);
   slot.set_power(true);

@@ -1,6 +1,6 @@
 // The slots of the machine's hot-plug ports (PCI Express root ports). There is no hotplug driver: the agent
-// turns their power on itself, and off to let go of a card. PCI Express Base Specification, 7.5.3.10 (Slot
-// Control Register); what QEMU makes of it is in its hw/pci/pcie.c.
+// turns a slot's power on before it looks for what was plugged there, and off to let go of it. PCI Express
+// Base Specification, 7.5.3.10 (Slot Control Register); what QEMU makes of it is in its hw/pci/pcie.c.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace husk::guest {
 
-// All slots on. A device in a slot that is off is not there for the kernel. What fails is logged.
+// All slots on: for who does not know which one it needs. What fails is logged.
 void power_slots() noexcept;
 
 // "0000:00:04.0", as the host names a port.
@@ -27,7 +27,7 @@ void eject(const std::string& port);
 class Slot {
  public:
   explicit Slot(const std::string& port);
-  // What is in a slot that is turned off leaves it.
+  // A device in a slot that is off is not there for the kernel; what is in one that is turned off leaves it.
   void set_power(bool on) const;
 
  private:

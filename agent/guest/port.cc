@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 
 #include "agent/guest/boot.h"
 #include "agent/guest/uevents.h"
@@ -20,12 +19,9 @@ constexpr long kReconnectMs = 2;
 // The device's name ("vport0p1"), or nothing yet. A port's name comes in a message of its own, after the
 // port.
 std::string find_port(const std::string& wanted) {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(kPorts, error)) {
+  for (const std::string& device : list_entries(kPorts)) {
     try {
-      std::string name = read_file(entry.path() / "name");
-      if (!name.empty() && name.back() == '\n') name.pop_back();
-      if (name == wanted) return entry.path().filename();
+      if (read_file(path_join(path_join(kPorts, device), "name")) == wanted + "\n") return device;
     } catch (const Error&) {
       // no name yet
     }

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "agent/guest/parking.h"
+#include "agent/guest/pci.h"
 #include "agent/guest/uevents.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
@@ -51,7 +52,10 @@ void mount_share(const std::string& tag, bool plugged_late) {
   if (is_mount_point(target)) return;
   {
     trace::Span span("rescan");
-    if (plugged_late && !unpark_of(kDriver)) rescan_devices();
+    if (plugged_late && !unpark_of(kDriver)) {
+      power_slots();
+      rescan_devices();
+    }
   }
   trace::Span span("mount");
   wait_for_device("share " + tag, [&] {

@@ -1,9 +1,8 @@
 #include "agent/server/frame_server.h"
 
-#include <spdlog/spdlog.h>
-
 #include <thread>
 
+#include "agent/guest/log.h"
 #include "agent/server/border.h"
 #include "agent/server/channels.h"
 #include "agent/server/requests.h"
@@ -22,7 +21,7 @@ void heed(guest::Guest& guest, const wire::Frame& frame) {
   if (!request.ParseFromString(frame.data) || !request.has_signal() || request.signal().all())
     throw Error(ErrorKind::kInvalid, "no notice");
   const agent::Reply reply = answer(guest, request);
-  if (reply.has_error_json()) spdlog::debug("a signal: {}", reply.error_json());
+  if (reply.has_error_json()) guest::log_debug("a signal: " + reply.error_json());
 }
 
 }  // namespace
@@ -51,7 +50,7 @@ void FrameServer::hear() {
         pass_on(std::move(*frame));
     }
   } catch (const std::exception& e) {
-    spdlog::error("the host: {}", e.what());
+    guest::log_error(std::string("the host: ") + e.what());
   }
 }
 

@@ -1,5 +1,6 @@
 #include "libcontainer/base/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <memory>
 #include <vector>
 
 #include "libcontainer/base/error.h"
@@ -50,6 +52,16 @@ void make_dirs(const std::string& path, mode_t mode) {
   struct stat st;
   if (err == EEXIST && stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return;
   throw_errno("mkdir " + path, err == EEXIST ? ENOTDIR : err);
+}
+
+std::vector<std::string> list_entries(const std::string& folder) {
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(folder.c_str()), closedir);
+  while (const dirent* entry = dir ? readdir(dir.get()) : nullptr) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  return names;
 }
 
 namespace {

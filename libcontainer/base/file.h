@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace husk {
 
@@ -20,6 +21,8 @@ void write_file_atomic(const std::string& path, std::string_view data, mode_t mo
 bool path_exists(const std::string& path);
 // mkdir -p.
 void make_dirs(const std::string& path, mode_t mode = 0755);
+// The names in a folder, without "." and ".."; none where it cannot be read (it went meanwhile).
+std::vector<std::string> list_entries(const std::string& folder);
 // rm -r of husk's own folders; does not follow symlinks, does not cross into other file systems. A path that
 // is gone already is fine.
 void remove_tree(const std::string& path);

@@ -48,6 +48,8 @@ void collect_pids(const std::string& folder, std::vector<pid_t>& out);
 // Waits until FOLDER/cgroup.events has "key value", or the group is gone. False at the deadline.
 bool wait_event(const std::string& folder, std::string_view key, uint64_t value, Clock::time_point deadline);
 
+// Whether a file system of cgroup v2 is there (statfs(2)).
+bool is_cgroup2(const std::string& path);
 std::vector<CgroupHierarchy> find_hierarchies(const std::string& root);
 
 // The control files of one controller. Where the controller or a file is missing the limit becomes a warning.

@@ -1,5 +1,8 @@
 // Which hierarchies there are, and where in them a container belongs.
 
+#include <linux/magic.h>
+#include <sys/statfs.h>
+
 #include <algorithm>
 #include <array>
 
@@ -87,7 +90,14 @@ std::vector<CgroupHierarchy> hierarchies_in_folder(const std::string& root) {
 
 }  // namespace
 
+bool is_cgroup2(const std::string& path) {
+  struct statfs fs;
+  return statfs(path.c_str(), &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+// A v2 root is all there is, and needs no look at every mount of a host with a thousand of them.
 std::vector<CgroupHierarchy> find_hierarchies(const std::string& root) {
+  if (is_cgroup2(root)) return {make_v2(root)};
   std::vector<CgroupHierarchy> found = mounted_hierarchies(root);
   return found.empty() ? hierarchies_in_folder(root) : found;
 }

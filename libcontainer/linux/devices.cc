@@ -8,11 +8,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
-#include <sstream>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/linux/mounts.h"
+#include "libcontainer/linux/text.h"
 
 namespace husk {
 namespace {
@@ -68,9 +68,9 @@ std::string kernel_name(const spec::Device& device) {
   const std::string file = path_join(sysfs_path(device), "uevent");
   if (!path_exists(file)) return "";
   constexpr std::string_view kKey = "DEVNAME=";
-  std::istringstream lines(read_file(file));
-  for (std::string line; std::getline(lines, line);)
-    if (line.starts_with(kKey)) return line.substr(kKey.size());
+  const std::string text = read_file(file);
+  for (std::string_view line : split(text, '\n'))
+    if (line.starts_with(kKey)) return std::string(line.substr(kKey.size()));
   return "";
 }
 

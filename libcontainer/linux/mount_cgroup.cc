@@ -1,13 +1,12 @@
 // cgroup and cgroup2 mounts: v2 where /sys/fs/cgroup is v2, else the v1 layout of a folder per hierarchy.
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/mount.h>
-#include <sys/statfs.h>
 
 #include <cerrno>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/linux/cgroups_files.h"
 #include "libcontainer/linux/mounts.h"
 #include "libcontainer/linux/text.h"
 
@@ -15,11 +14,6 @@ namespace husk {
 namespace {
 
 constexpr const char* kCgroupRoot = "/sys/fs/cgroup";
-
-bool is_v2(const char* path) {
-  struct statfs fs;
-  return statfs(path, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
-}
 
 // Our own path in one hierarchy, from /proc/self/cgroup ("4:cpu,cpuacct:/a/b"; v2 is "0::/a/b").
 std::string own_cgroup(const std::string& controllers) {
@@ -47,7 +41,8 @@ void mount_v2(const Root& root, const spec::Mount& mount, const MountOptions& o,
   }
   std::string source = context.cgroup;
   if (source.empty())
-    source = path_join(is_v2(kCgroupRoot) ? kCgroupRoot : "/sys/fs/cgroup/unified", own_cgroup(""));
+    source =
+        path_join(cgroup::is_cgroup2(kCgroupRoot) ? kCgroupRoot : "/sys/fs/cgroup/unified", own_cgroup(""));
   MountOptions bind = o;
   bind.bind = true;
   apply_bind_mount(root, clone_mount(AT_FDCWD, source, o.recursive), mount, bind);
@@ -105,7 +100,7 @@ void mount_v1(const Root& root, const spec::Mount& mount, const MountOptions& o,
 
 void apply_cgroup_mount(const Root& root, const spec::Mount& mount, const MountOptions& o,
                         const MountContext& context) {
-  if (mount.type == "cgroup2" || is_v2(kCgroupRoot))
+  if (mount.type == "cgroup2" || cgroup::is_cgroup2(kCgroupRoot))
     mount_v2(root, mount, o, context);
   else
     mount_v1(root, mount, o, context);
