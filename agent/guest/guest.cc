@@ -9,9 +9,14 @@
 
 namespace husk::guest {
 
-void Guest::prepare() {
-  prepare_share();
-  spare_cgroup_.make();
+void Guest::prepare() noexcept {
+  try {
+    prepare_share();
+    Reaper::Hold hold(reaper_);
+    spare_cgroup_.make(init_program_);
+  } catch (const std::exception& e) {
+    log_warning(std::string("preparing the first container: ") + e.what());
+  }
 }
 
 std::vector<std::string> Guest::create_container(ContainerOptions options) {
@@ -28,7 +33,10 @@ std::vector<std::string> Guest::create_container(ContainerOptions options) {
     containers_[id];  // the id is taken
   }
   try {
-    options.cgroup = spare_cgroup_.take(options.config);
+    if (std::optional<SpareCgroup::Spare> spare = spare_cgroup_.take(options.config)) {
+      options.cgroup = std::move(spare->cgroup);
+      options.held.push_back(std::move(spare->ipc_namespace));
+    }
     std::vector<std::string> warnings;
     std::shared_ptr<Container> made = Container::create(reaper_, init_program_, std::move(options), warnings);
     std::lock_guard lock(mutex_);

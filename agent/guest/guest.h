@@ -22,8 +22,9 @@ class Guest {
  public:
   Guest(Reaper& reaper, InitProgram& init_program) : reaper_(reaper), init_program_(init_program) {}
 
-  // What the first container would otherwise wait for.
-  void prepare();
+  // For a template: what the first container would otherwise wait for. What goes wrong is logged, it waits
+  // then.
+  void prepare() noexcept;
   // Returns warnings: what this kernel cannot honour.
   std::vector<std::string> create_container(ContainerOptions options);
   // Throws kNotFound.

@@ -1,9 +1,12 @@
 #include "agent/guest/spare_cgroup.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <utility>
 
-#include "agent/guest/log.h"
+#include "libcontainer/base/fd.h"
+#include "libcontainer/init/init_process.h"
 
 namespace husk::guest {
 namespace {
@@ -18,24 +21,23 @@ bool has_own_view(const spec::Linux& config) {
 
 }  // namespace
 
-void SpareCgroup::make() noexcept {
-  try {
-    Cgroup cgroup(kPath);
-    cgroup.create();
-    // Where the kernel has no means for rules each container is to say so.
-    if (!cgroup.apply_container_devices({spec::DeviceCgroup{}}).empty()) return;
-    std::lock_guard lock(mutex_);
-    cgroup_ = std::move(cgroup);
-  } catch (const std::exception& e) {
-    log_warning(std::string("a cgroup for the next container: ") + e.what());
-  }
+void SpareCgroup::make(InitProgram& init_program) {
+  Cgroup cgroup(kPath);
+  cgroup.create();
+  // Where the kernel has no means for rules each container is to say so.
+  if (!cgroup.apply_container_devices({spec::DeviceCgroup{}}).empty()) return;
+  const pid_t pid = prepare_birth(init_program, cgroup.v2_folder());
+  auto ipc_namespace =
+      std::make_shared<UniqueFd>(open_file("/proc/" + std::to_string(pid) + "/ns/ipc", O_RDONLY));
+  std::lock_guard lock(mutex_);
+  spare_ = Spare{std::move(cgroup), std::move(ipc_namespace)};
 }
 
-std::optional<Cgroup> SpareCgroup::take(const spec::Config& config) {
+std::optional<SpareCgroup::Spare> SpareCgroup::take(const spec::Config& config) {
   if (!config.linux_ || !config.linux_->resources || !has_own_view(*config.linux_)) return {};
   if (!allows_only_defaults(config.linux_->resources->devices)) return {};
   std::lock_guard lock(mutex_);
-  return std::exchange(cgroup_, {});
+  return std::exchange(spare_, {});
 }
 
 }  // namespace husk::guest

@@ -11,6 +11,7 @@
 #include "agent/guest/boot.h"
 #include "agent/guest/guest.h"
 #include "agent/guest/parking.h"
+#include "agent/guest/pci.h"
 #include "agent/server/frame_server.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
@@ -66,10 +67,9 @@ struct Agent {
   // when nobody has anything better to do.
   [[noreturn]] void keep_init_prepared() {
     setpriority(PRIO_PROCESS, 0, 19);  // this thread's
-    for (;;) {
-      init_program.wait_for_time();
-      prepare_init();
-    }
+    init_program.wait_for_time();
+    husk::guest::quieten();
+    for (;; init_program.wait_for_time()) prepare_init();
   }
 };
 
@@ -94,10 +94,15 @@ int main(int argc, char** argv) {
     husk::UniqueFd port = husk::guest::open_port("husk.agent");
     static Agent agent;
     agent.serve(std::move(port));
-    // In a template the second one is there, too: a short container ends before anybody makes the next.
-    agent.prepare_init(husk::guest::is_template() ? 2 : 1);
-    agent.guest.prepare();
-    if (husk::guest::is_template()) {
+    const bool is_template = husk::guest::is_template();
+    agent.prepare_init();
+    if (is_template) {
+      agent.guest.prepare();
+      // For the container's own, where it is not the one that was born, and for an exec: a short container
+      // ends before anybody makes the next.
+      agent.prepare_init(2);
+      husk::guest::quieten();
+      husk::guest::power_slots();
       for (const char* driver : {"virtiofs", "virtio_net"}) husk::guest::park(driver);
       husk::guest::announce_template();
     }

@@ -52,7 +52,7 @@ UniqueFd open_cgroup(const std::string& path) {
 }
 
 void join_host_cgroup(const InitRequest& r) {
-  if (!r.host_cgroup.empty()) Cgroup(r.host_cgroup).add(getpid(), parse_sub_cgroups(r.sub_cgroups));
+  if (!r.host_cgroup.empty()) Cgroup(r.host_cgroup).add_self(parse_sub_cgroups(r.sub_cgroups));
 }
 
 void give_birth(InitRequest& r, int flags, UniqueFd cgroup, const std::function<void(pid_t)>& complete,

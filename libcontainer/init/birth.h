@@ -18,8 +18,13 @@ UniqueFd open_cgroup(const std::string& path);
 // Stage 1 moves into request.host_cgroup, and so its child is born there: v1 knows no CLONE_INTO_CGROUP.
 void join_host_cgroup(const InitRequest& request);
 
+// Whether this container's first process may be one that was born before it was asked for: in a cgroup, and
+// in namespaces that most containers have anew, but in our mount namespace, whose mounts still come and go.
+bool fits_newborn(const spec::Config& config);
+
 // The two stages of each; the first returns an exit code, the second never returns.
 int create_stage1(InitRequest& request);
+int birth_stage1(InitRequest& request);
 int exec_stage1(InitRequest& request);
 
 }  // namespace husk

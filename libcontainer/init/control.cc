@@ -74,18 +74,21 @@ void send_request(int socket, const RequestHead& head, const spec::Config& confi
 
 bool receive_request(InitRequest& r) {
   // High enough to be out of the way of anything a container may ask to have preserved.
-  r.control = UniqueFd(check(fcntl(kControlFd, F_DUPFD_CLOEXEC, 200), "dup of the control socket"));
+  if (!r.control)
+    r.control = UniqueFd(check(fcntl(kControlFd, F_DUPFD_CLOEXEC, 200), "dup of the control socket"));
   send_word(r.control.get(), Word::kWaiting);
   Packet packet;
   if (!receive_packet(r.control.get(), packet, kForEver)) return false;
   size_t fd = 0;
   if (packet.bytes == kInMemfd) packet.bytes = read_memfd(packet.fds.at(fd++).get());
+  static_cast<RequestHead&>(r) = {};
   spec::BinaryReader reader(packet.bytes);
   reader("head", static_cast<RequestHead&>(r));
   if (r.trace) trace::to_memory("husk-init");
   trace::Span span("request");
   reader("config", r.config);
   reader.end();
+  if (r.is_birth) return true;
   // Only now: fd 3 kept what came with the message from landing between the preserved ones.
   for (int i = 0; i < r.preserved; ++i)
     check(dup2(kFirstPreservedFd + i, kControlFd + i), "dup of a preserved fd");

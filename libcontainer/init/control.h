@@ -21,6 +21,7 @@ inline constexpr int kFirstPreservedFd = 4;  // as spawned; they move down by on
 // empty.
 struct RequestHead {
   bool is_exec = false;
+  bool is_birth = false;  // only a cgroup: the request proper is the newborn's (prepare_birth)
   std::string id, rootfs, bundle, cgroup;
   std::string host_cgroup;  // see CreateRequest, as hold (for its on_runtime_created) and gate
   std::vector<std::string> sub_cgroups;
@@ -36,6 +37,7 @@ struct RequestHead {
 template <typename A, spec::Is<RequestHead> T>
 void fields(A& a, T& v) {
   a("is_exec", v.is_exec);
+  a("is_birth", v.is_birth);
   a("id", v.id);
   a("rootfs", v.rootfs);
   a("bundle", v.bundle);
@@ -79,7 +81,7 @@ struct InitRequest : RequestHead {
 void send_request(int socket, const RequestHead& head, const spec::Config& config, std::vector<int> fds);
 
 // Says kWaiting and receives the request; takes fd 3, the preserved fds and the standard streams to their
-// places. False: the parent is gone.
+// places. Once more by who was born for it. False: the parent is gone.
 bool receive_request(InitRequest& request);
 
 // Everything else that the two say.

@@ -14,9 +14,10 @@
 //   (kTrace, where the request asks for it: what took how long)
 //   execve ◄──────────────────────────────────── EOF (close-on-exec): it runs ────
 //
-// Either stage may say kError instead of its next word. On the host: stage 1 joins the cgroup before it
-// clones; stage 2 says kRuntimeCreated before createContainer hooks and waits for kGoOn; kStart comes from
-// another process, over a connection to a listening socket.
+// A spare may be born, too, long before: is_birth → clone3, kPid; then stage 2 says kWaiting, and has the
+// request proper. Either stage may say kError instead of its next word. On the host: stage 1 joins the cgroup
+// before it clones; stage 2 says kRuntimeCreated before createContainer hooks and waits for kGoOn; kStart
+// comes from another process, over a connection to a listening socket.
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -25,6 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "libcontainer/base/file.h"
@@ -63,6 +65,8 @@ int clone_flags(const InitRequest& r) {
   if (!find(r, NamespaceType::kMount)) flags |= CLONE_NEWNS;
   return flags;
 }
+
+constexpr int kNewbornFlags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
 
 void enter_cgroup_namespace(const InitRequest& r) {
   if (is_new(r, NamespaceType::kCgroup)) check(unshare(CLONE_NEWCGROUP), "making a cgroup namespace");
@@ -204,7 +208,37 @@ void apply_sysctls_of(const InitRequest& r, bool network) {
   execute(r, program);
 }
 
+// What stage 1 would have done, and what the clone.
+[[noreturn]] void stage2_of_newborn(InitRequest& r) {
+  trace::Span span("namespaces");
+  apply_outer_attributes(r);
+  connect_listener(r);
+  check(unshare(CLONE_NEWNS), "making a mount namespace");
+  span.end();
+  stage2(r);
+}
+
 }  // namespace
+
+// The UTS namespace was copied before the VM had a name.
+bool fits_newborn(const spec::Config& config) {
+  if (!config.linux_ || config.hostname.empty()) return false;
+  const std::vector<spec::Namespace>& namespaces = config.linux_->namespaces;
+  return (new_namespace_flags(namespaces) & ~CLONE_NEWCGROUP) == (kNewbornFlags | CLONE_NEWNS) &&
+         std::ranges::all_of(namespaces, [](const spec::Namespace& ns) { return ns.path.empty(); }) &&
+         std::ranges::none_of(config.mounts,
+                              [](const spec::Mount& m) { return parse_mount_options(m).idmap; });
+}
+
+int birth_stage1(InitRequest& r) {
+  UniqueFd cgroup = open_cgroup(r.cgroup);
+  give_birth(
+      r, kNewbornFlags, std::move(cgroup), [](pid_t) {},
+      [&] {
+        if (receive_request(r)) stage2_of_newborn(r);
+      });
+  _exit(0);
+}
 
 int create_stage1(InitRequest& r) {
   if (r.rootfs.empty()) throw Error(ErrorKind::kInvalid, "no rootfs");

@@ -20,6 +20,7 @@ int init_main(int argc, char** argv) {
   InitRequest request;
   try {
     if (!receive_request(request)) return 1;
+    if (request.is_birth) return birth_stage1(request);
     return request.is_exec ? exec_stage1(request) : create_stage1(request);
   } catch (const Error& e) {
     send_error(request, e);

@@ -15,6 +15,7 @@
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/message.h"
 #include "libcontainer/base/trace.h"
+#include "libcontainer/init/birth.h"
 #include "libcontainer/init/control.h"
 #include "libcontainer/linux/namespaces.h"
 #include "libcontainer/linux/seccomp.h"
@@ -78,6 +79,12 @@ class Birth {
     helper_ = std::move(waiting.child);
     control_ = std::move(waiting.control);
   }
+  // Somebody who was born for it.
+  Birth(InitProgram::Waiting newborn, const StdioFds& stdio)
+      : control_(std::move(newborn.control)),
+        final_(std::move(newborn.child)),
+        stdio_(stdio),
+        preserved_(0) {}
   Birth(const Birth&) = delete;
   ~Birth() {
     kill_and_reap(helper_);
@@ -100,6 +107,18 @@ class Birth {
     spec::Config without = config;
     without.linux_->seccomp->syscalls.clear();
     send_request(control_.get(), head, without, std::move(fds));
+  }
+
+  // Until the newborn waits for its request.
+  void wait_birth() {
+    Word word;
+    do {
+      receive(word);
+      if (word.kind == Word::kPid)
+        take_final(word);
+      else if (word.kind != Word::kWaiting)
+        throw_word(word);
+    } while (word.kind != Word::kWaiting || final_.pid < 0);
   }
 
   // Until "ready". Returns the console's master, if there is one.
@@ -203,7 +222,12 @@ spec::Config reduced(const spec::Process& process, const spec::Config& container
 
 InitProcess InitProcess::create(InitProgram& program, const CreateRequest& request,
                                 const spec::Config& config, const StdioFds& stdio) {
-  Birth birth(program, stdio, request.preserve_fds);
+  std::optional<InitProgram::Waiting> newborn = program.take_newborn(request.cgroup);
+  if (newborn && (!fits_newborn(config) || !request.preserve_fds.empty())) {
+    kill_and_reap(newborn->child);
+    newborn.reset();
+  }
+  Birth birth = newborn ? Birth(std::move(*newborn), stdio) : Birth(program, stdio, request.preserve_fds);
   RequestHead head;
   head.id = request.id;
   head.rootfs = request.rootfs;
@@ -235,6 +259,19 @@ InitProcess InitProcess::exec(InitProgram& program, const ExecRequest& request, 
   birth.request(std::move(head), reduced(process, container), target.get());
   UniqueFd console = birth.wait_ready();
   return {birth.take_final_child(), birth.take_control(), std::move(console), birth.take_warnings()};
+}
+
+pid_t prepare_birth(InitProgram& program, const std::string& cgroup) {
+  Birth birth(program, {}, {});
+  RequestHead head;
+  head.is_birth = true;
+  head.cgroup = cgroup;
+  birth.request(std::move(head), {}, -1);
+  birth.wait_birth();
+  Child newborn = birth.take_final_child();
+  const pid_t pid = newborn.pid;
+  program.keep_newborn(cgroup, {std::move(newborn), birth.take_control()});
+  return pid;
 }
 
 void InitProcess::start() {

@@ -91,6 +91,12 @@ class InitProcess {
   std::vector<std::string> warnings_;
 };
 
+// Has a husk-init give birth to the first process of a container to come, which waits for it: the next
+// create() in this cgroup (a v2 folder, as CreateRequest has it) takes that process, or ends it where the
+// container has other namespaces than most. As of InitProgram::prepare(), from a thread that lives on.
+// Returns its pid. Throws.
+pid_t prepare_birth(InitProgram& program, const std::string& cgroup);
+
 // start() for a process that was created with CreateRequest::gate; connection is one to that socket. One that
 // says nothing changes nothing, so connecting tells whether a process still stands there.
 void open_gate(int connection);

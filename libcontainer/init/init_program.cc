@@ -38,6 +38,18 @@ InitProgram::Waiting InitProgram::take(const std::vector<int>& preserve_fds) {
   return spawn_waiting(preserve_fds, true);
 }
 
+std::optional<InitProgram::Waiting> InitProgram::take_newborn(const std::string& cgroup) {
+  std::lock_guard lock(mutex_);
+  auto found = newborns_.extract(cgroup);
+  if (!found || wait_pidfd(found.mapped().child.pidfd.get(), std::chrono::milliseconds(0))) return {};
+  return std::move(found.mapped());
+}
+
+void InitProgram::keep_newborn(const std::string& cgroup, Waiting newborn) {
+  std::lock_guard lock(mutex_);
+  newborns_[cgroup] = std::move(newborn);
+}
+
 void InitProgram::prepare(size_t count) {
   for (;;) {
     {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <condition_variable>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,10 @@ class InitProgram {
   // which dies with the calling thread. Throws.
   Waiting take(const std::vector<int>& preserve_fds);
 
+  // A spare one that has been born for a container in this cgroup (prepare_birth); once.
+  std::optional<Waiting> take_newborn(const std::string& cgroup);
+  void keep_newborn(const std::string& cgroup, Waiting newborn);
+
   // Makes spare ones until there are `count`, each of which spares a take() the exec. From a thread that
   // lives as long as the process: a spare's end follows that thread's.
   void prepare(size_t count = 1);
@@ -43,6 +49,7 @@ class InitProgram {
   std::condition_variable asked_;
   bool spare_wanted_ = false;
   std::vector<Waiting> spares_;
+  std::map<std::string, Waiting> newborns_;  // by cgroup
 };
 
 }  // namespace husk
