@@ -39,7 +39,7 @@ all_named() {
     in_order husk/arguments husk/run 'husk/load bundle' 'husk/create container' husk/mounts 'husk/start container' husk/delete
     in_order husk-sandbox/virtiofsd 'husk-sandbox/start QEMU' husk-sandbox/hello 'husk-sandbox/mount share' husk-sandbox/create \
         husk-sandbox/start 'husk-sandbox/end QEMU'
-    in_order husk-agent/Hello husk-agent/MountShare husk-agent/CreateContainer husk-init/request husk-init/clone husk-init/mounts \
+    in_order husk-agent/Hello husk-agent/MountShare husk-agent/CreateContainer husk-init/request husk-init/namespaces husk-init/mounts \
         husk-init/root husk-init/user husk-agent/StartContainer husk-init/start husk-init/exec
     in_order 'husk/load bundle' husk-sandbox/virtiofsd husk-agent/CreateContainer husk-init/exec husk/delete
     nothing_left
@@ -51,7 +51,7 @@ all_named() {
     GLOBAL+=(--config "$T/husk.toml")
     new_bundle
     ok husk run --bundle "$BUNDLE" "$ID"
-    in_order 'husk-sandbox/start QEMU' husk-agent/kernel husk-agent/boot husk-agent/Hello husk-init/exec
+    in_order 'husk-sandbox/start QEMU' husk-agent/kernel husk-agent/boot husk-agent/Hello husk-init/request husk-init/clone husk-init/mounts husk-init/exec
     nothing_left
 }
 

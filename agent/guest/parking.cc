@@ -8,11 +8,13 @@
 #include <array>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "agent/guest/log.h"
 #include "agent/guest/pci.h"
 #include "agent/guest/uevents.h"
+#include "agent/guest/virtio_pci.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/file.h"
@@ -32,6 +34,7 @@ struct Parked {
   std::string virtio;  // what the driver calls it: "virtio3"
   UniqueFd config, bind, remove;
   Header header{};
+  std::optional<VirtioPci> kept;  // its driver does not know that it went
 };
 
 std::mutex mutex;
@@ -64,6 +67,7 @@ void use(const Parked& device) {
     throw Error(ErrorKind::kNotFound, "another one is there");
   restore(device, PCI_BASE_ADDRESS_0, PCI_CARDBUS_CIS);
   restore(device, PCI_COMMAND, PCI_STATUS);
+  if (device.kept) return device.kept->restore();
   write_all(device.bind.get(), device.virtio, "binding " + device.virtio + " to " + device.driver);
 }
 
@@ -78,6 +82,8 @@ bool unpark(F&& wanted) {
     use(device);
     return true;
   } catch (const Error& e) {
+    // A driver that lets go of a device waits for its answer, and here is none.
+    if (device.kept) throw;
     log_warning("the parked device in port " + device.port + ": " + e.what());
     // The kernel only looks for what it does not know.
     (void)!write(device.remove.get(), "1", 1);
@@ -87,7 +93,7 @@ bool unpark(F&& wanted) {
 
 }  // namespace
 
-void park(const std::string& driver) {
+void park(const std::string& driver, bool keep_driver) {
   std::string virtio;
   wait_for_device("a device for " + driver, [&] { return !(virtio = device_of(driver)).empty(); });
   // …/0000:00:04.0/0000:01:00.0/virtio3
@@ -100,9 +106,20 @@ void park(const std::string& driver) {
                 open_file(pci / "config", O_RDWR),
                 open_file(path_join(folder, "bind"), O_WRONLY),
                 open_file(pci / "remove", O_WRONLY),
+                {},
                 {}};
-  write_file(path_join(folder, "unbind"), virtio);
   device.header = read_header(device.config);
+  if (keep_driver) {
+    try {
+      device.kept.emplace(pci);
+    } catch (const Error& e) {
+      log_debug(virtio + " has to leave its driver: " + e.what());  // Debian's kernel lets nobody in
+    }
+  }
+  if (!device.kept) {
+    write_file(path_join(folder, "unbind"), virtio);
+    device.header = read_header(device.config);
+  }
   device.slot.set_power(false);
   all.push_back(std::move(device));
 }

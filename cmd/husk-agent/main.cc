@@ -103,7 +103,8 @@ int main(int argc, char** argv) {
       agent.prepare_init(2);
       husk::guest::quieten();
       husk::guest::power_slots();
-      for (const char* driver : {"virtiofs", "virtio_net"}) husk::guest::park(driver);
+      husk::guest::park("virtiofs", true);
+      husk::guest::park("virtio_net", false);
       husk::guest::announce_template();
     }
     agent.keep_init_prepared();
