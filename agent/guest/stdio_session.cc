@@ -47,18 +47,22 @@ StdioSession::StdioSession(std::shared_ptr<Process> process, const Limits& limit
   if (process_->terminal()) out_.fd = std::move(stdio.console);
 }
 
-void StdioSession::run(const Sink& sink, const Finish& finish) {
-  // Who writes does not have to stop each time that we could read: to go from one process to another is what
-  // costs an emulated CPU most. The thread has other work after this.
+// While much is written: who writes does not have to stop each time that we could read; to go from one
+// process to another is what costs an emulated CPU most.
+void StdioSession::set_patient(bool patient) {
+  if (std::exchange(patient_, patient) == patient) return;
   const sched_param none{};
-  pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+  pthread_setschedparam(pthread_self(), patient ? SCHED_BATCH : SCHED_OTHER, &none);
+}
+
+void StdioSession::run(const Sink& sink, const Finish& finish) {
   std::exception_ptr failure;
   try {
     serve(sink, finish);
   } catch (...) {
     failure = std::current_exception();
   }
-  pthread_setschedparam(pthread_self(), SCHED_OTHER, &none);
+  set_patient(false);  // the thread has other work after this
   give_back();
   if (failure) std::rethrow_exception(failure);
 }
@@ -219,6 +223,7 @@ bool StdioSession::splice(Stream& stream) {
 
 // One read; at EOF says so.
 bool StdioSession::forward(Stream& stream) {
+  if (stream.busy) set_patient(true);
   if (stream.busy && !process_->terminal() && bridge(stream)) return splice(stream);
   std::string data(std::min(room(stream), kRead), '\0');
   ssize_t n = read(stream.fd.get(), data.data(), data.size());

@@ -75,6 +75,7 @@ class StdioSession {
   bool watch_stdin();
   size_t room(const Stream& stream) const;
   bool forward(Stream& stream);
+  void set_patient(bool patient);
   bool bridge(Stream& stream);
   bool splice(Stream& stream);
   bool drain(Stream& stream);
@@ -92,7 +93,7 @@ class StdioSession {
   Stream err_{Output::Kind::kStderr, Output::Kind::kStderrEof, {}, 0, false, false, false, {}, {}, {}};
   std::string piece_;  // the first of stdin, and how much of it was written
   size_t written_ = 0;
-  bool exit_said_ = false;
+  bool exit_said_ = false, patient_ = false;
   bool readable_out_ = false, readable_err_ = false, unread_in_ = false, ended_ = false;
 
   std::mutex mutex_;  // of what follows
