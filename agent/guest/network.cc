@@ -54,10 +54,13 @@ void Network::configure(int netns, const std::vector<Card>& cards) {
           reconfigure_interface(card.before.value_or(card.interface), card.interface,
                                 name_of(place->second.index));
         });
-      if (!unpark_in(card.port)) Slot(card.port).set_power(true);
+      const std::string known = unpark_in(card.port);
+      if (known.empty()) Slot(card.port).set_power(true);
       std::string name;
-      wait_for_device("a card in port " + card.port,
-                      [&] { return !(name = card_in_port(card.port)).empty(); });
+      wait_for_device("a card in port " + card.port, [&] {
+        name = known.empty() ? card_in_port(card.port) : card_of(known);
+        return !name.empty();
+      });
       if (netns >= 0) name = move_card(name, netns);
       in_namespace(netns, [&] {
         places_[card.port] = {netns, static_cast<int>(if_nametoindex(name.c_str()))};

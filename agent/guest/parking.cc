@@ -72,22 +72,22 @@ void use(const Parked& device) {
 }
 
 template <typename F>
-bool unpark(F&& wanted) {
+std::string unpark(F&& wanted) {
   std::lock_guard lock(mutex);
   const auto found = std::find_if(all.begin(), all.end(), wanted);
-  if (found == all.end()) return false;
+  if (found == all.end()) return "";
   const Parked device = std::move(*found);
   all.erase(found);
   try {
     use(device);
-    return true;
+    return device.virtio;
   } catch (const Error& e) {
     // A driver that lets go of a device waits for its answer, and here is none.
     if (device.kept) throw;
     log_warning("the parked device in port " + device.port + ": " + e.what());
     // The kernel only looks for what it does not know.
     (void)!write(device.remove.get(), "1", 1);
-    return false;
+    return "";
   }
 }
 
@@ -124,11 +124,11 @@ void park(const std::string& driver, bool keep_driver) {
   all.push_back(std::move(device));
 }
 
-bool unpark_of(const std::string& driver) {
+std::string unpark_of(const std::string& driver) {
   return unpark([&](const Parked& device) { return device.driver == driver; });
 }
 
-bool unpark_in(const std::string& port) {
+std::string unpark_in(const std::string& port) {
   return unpark([&](const Parked& device) { return device.port == port; });
 }
 

@@ -15,9 +15,10 @@ namespace husk::guest {
 // own.
 void park(const std::string& driver, bool keep_driver);
 
-// The parked device of this driver, or in this port, is to be used: the host has put one there. False: there
-// is none, or what is in its place is something else, which the kernel has to look for. Thread-safe.
-bool unpark_of(const std::string& driver);
-bool unpark_in(const std::string& port);
+// The parked device of this driver, or in this port, is to be used: the host has put one there. Returns its
+// name on virtio's bus ("virtio3"). Empty: there is none, or what is in its place is something else, which
+// the kernel has to look for. Thread-safe.
+std::string unpark_of(const std::string& driver);
+std::string unpark_in(const std::string& port);
 
 }  // namespace husk::guest

@@ -95,6 +95,12 @@ std::string card_in_port(const std::string& port) {
   return interface_in_port(port, "net");
 }
 
+std::string card_of(const std::string& virtio) {
+  for (std::string& found : list_entries("/sys/bus/virtio/devices/" + virtio + "/net"))
+    return std::move(found);
+  return "";
+}
+
 std::string disk_in_port(const std::string& port) {
   return interface_in_port(port, "block");
 }

@@ -17,6 +17,8 @@ bool is_pci_address(const std::string& text);
 // The network interface (the kernel's name) of the card in this port, while it is in the namespace of /sys;
 // or empty.
 std::string card_in_port(const std::string& port);
+// The same for a device on virtio's bus: "virtio3".
+std::string card_of(const std::string& virtio);
 // The same for the disk in it: "vda".
 std::string disk_in_port(const std::string& port);
 // Takes the devices in this port from the kernel and turns the slot's power off and on again, which is when

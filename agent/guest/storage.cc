@@ -52,7 +52,7 @@ void mount_share(const std::string& tag, bool plugged_late) {
   if (is_mount_point(target)) return;
   {
     trace::Span span("rescan");
-    if (plugged_late && !unpark_of(kDriver)) {
+    if (plugged_late && unpark_of(kDriver).empty()) {
       power_slots();
       rescan_devices();
     }

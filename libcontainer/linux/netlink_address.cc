@@ -1,7 +1,6 @@
 #include "libcontainer/linux/netlink_address.h"
 
 #include <arpa/inet.h>
-#include <fmt/format.h>
 #include <net/if.h>
 
 #include <algorithm>
@@ -14,7 +13,7 @@ namespace husk {
 namespace {
 
 [[noreturn]] void throw_invalid(std::string_view what, std::string_view text) {
-  throw Error(ErrorKind::kInvalid, fmt::format("not {}: \"{}\"", what, printable(text, 64)));
+  throw Error(ErrorKind::kInvalid, "not " + std::string(what) + ": \"" + printable(text, 64) + "\"");
 }
 
 }  // namespace
@@ -79,11 +78,18 @@ std::string format_ip(const IpAddress& address) {
 }
 
 std::string format_cidr(const IpAddress& address) {
-  return fmt::format("{}/{}", format_ip(address), address.prefix);
+  return format_ip(address) + "/" + std::to_string(address.prefix);
 }
 
 std::string format_mac(const uint8_t* bytes) {
-  return fmt::format("{:02x}", fmt::join(bytes, bytes + 6, ":"));
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (size_t i = 0; i < 6; ++i) {
+    if (i) text += ':';
+    text += kDigits[bytes[i] >> 4];
+    text += kDigits[bytes[i] & 15];
+  }
+  return text;
 }
 
 bool valid_interface_name(std::string_view name) {

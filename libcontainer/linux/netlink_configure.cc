@@ -1,17 +1,19 @@
 // Writing: what the guest does with its network card, so that it looks like the interface on the host.
-#include <fmt/format.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
 #include <linux/ip.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include "libcontainer/base/error.h"
+#include "libcontainer/base/fd.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/linux/netlink.h"
 #include "libcontainer/linux/netlink_address.h"
@@ -23,7 +25,25 @@ namespace {
 struct Link {
   int index = 0;
   std::string name, mac;
+  uint32_t mtu = 0;
 };
+
+// By ioctls: to ask rtnetlink for one is to have all that it knows of it written and read, which is much code
+// to an emulated guest.
+std::optional<Link> link_named(const std::string& name) {
+  ifreq request{};
+  if (name.empty() || name.size() >= sizeof request.ifr_name) return std::nullopt;
+  name.copy(request.ifr_name, sizeof request.ifr_name - 1);
+  const UniqueFd socket(check(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
+  if (ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0 || request.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+    return std::nullopt;
+  Link link{0, name, format_mac(reinterpret_cast<const uint8_t*>(request.ifr_hwaddr.sa_data))};
+  if (ioctl(socket.get(), SIOCGIFMTU, &request) != 0) return std::nullopt;
+  link.mtu = static_cast<uint32_t>(request.ifr_mtu);
+  if (ioctl(socket.get(), SIOCGIFINDEX, &request) != 0) return std::nullopt;
+  link.index = request.ifr_ifindex;
+  return link;
+}
 
 std::vector<Link> list_links(NetlinkSocket& socket) {
   std::vector<Link> links;
@@ -34,23 +54,18 @@ std::vector<Link> list_links(NetlinkSocket& socket) {
     const void* mac = reply.data(IFLA_ADDRESS, 6);
     if (name && mac)
       links.push_back({reply.header().ifi_index, static_cast<const char*>(name),
-                       format_mac(static_cast<const uint8_t*>(mac))});
+                       format_mac(static_cast<const uint8_t*>(mac)), reply.u32(IFLA_MTU)});
   }
   return links;
 }
 
-// By the kernel's name if there is one; else by MAC, preferring the one that has its name already (ipvlan
-// interfaces share their MAC).
-Link find_link(const std::vector<Link>& links, const Interface& interface, const std::string& mac,
-               const std::string& device) {
+// By MAC, preferring the one that has its name already (ipvlan interfaces share their MAC).
+Link find_link(const std::vector<Link>& links, const Interface& interface, const std::string& mac) {
   auto found =
-      std::ranges::find_if(links, [&](const Link& l) { return !device.empty() && l.name == device; });
-  if (found == links.end())
-    found =
-        std::ranges::find_if(links, [&](const Link& l) { return l.mac == mac && l.name == interface.name; });
+      std::ranges::find_if(links, [&](const Link& l) { return l.mac == mac && l.name == interface.name; });
   if (found == links.end()) found = std::ranges::find(links, mac, &Link::mac);
   if (found == links.end())
-    throw Error(ErrorKind::kNotFound, fmt::format("no interface has the MAC address {}", mac), ENODEV);
+    throw Error(ErrorKind::kNotFound, "no interface has the MAC address " + mac, ENODEV);
   return *found;
 }
 
@@ -71,11 +86,12 @@ void rename(NetlinkSocket& socket, int index, const std::string& name) {
 }
 
 // Two cards may come up with one another's names.
-void free_name(NetlinkSocket& socket, const std::vector<Link>& links, const std::string& name) {
+void free_name(NetlinkSocket& socket, const std::string& name) {
+  const std::vector<Link> links = list_links(socket);
   const auto holder = std::ranges::find(links, name, &Link::name);
   if (holder == links.end()) return;
   for (int n = 0;; ++n) {
-    const std::string other = fmt::format("huskold{}", n);
+    const std::string other = "huskold" + std::to_string(n);
     if (std::ranges::find(links, other, &Link::name) == links.end())
       return rename(socket, holder->index, other);
   }
@@ -88,9 +104,11 @@ void set_link(NetlinkSocket& socket, const Link& link, const MacAddress& mac, co
     message.put(IFLA_ADDRESS, mac.data(), mac.size());
     socket.request(message, "set the MAC address " + mac_text);
   }
-  NetlinkMessage message = link_change(link.index);
-  message.put(IFLA_MTU, interface.mtu);
-  socket.request(message, fmt::format("set MTU {}", interface.mtu));
+  if (link.mtu != interface.mtu) {
+    NetlinkMessage message = link_change(link.index);
+    message.put(IFLA_MTU, interface.mtu);
+    socket.request(message, "set MTU " + std::to_string(interface.mtu));
+  }
   const unsigned flags = IFF_UP | (interface.arp ? 0 : IFF_NOARP);
   socket.request(link_change(link.index, IFF_UP | IFF_NOARP, flags), "bring it up");
 }
@@ -191,12 +209,11 @@ void add_route(NetlinkSocket& socket, int index, const Route& route, uint8_t tab
   // One of the same destination and metric may be another interface's, and stays.
   const NetlinkMessage message =
       route_message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, index, route, table);
-  const std::string what =
-      fmt::format("add route to {}{}{}", route.destination.empty() ? "default" : route.destination,
-                  route.gateway.empty() ? "" : " via ", route.gateway);
   // EEXIST: this one, from the first time.
   if (const int errnum = socket.try_request(message); errnum != 0 && errnum != EEXIST)
-    socket.fail(what, errnum);
+    socket.fail("add route to " + (route.destination.empty() ? "default" : route.destination) +
+                    (route.gateway.empty() ? "" : " via " + route.gateway),
+                errnum);
 }
 
 // What only `before` has. The kernel may have taken it away already, a route with its address, say; the rest
@@ -233,10 +250,10 @@ void configure(const Interface& interface, const std::string& device, bool ipv6)
   const std::string mac_text = format_mac(mac.data());
   if (!valid_interface_name(interface.name)) throw Error(ErrorKind::kInvalid, "not an interface's name");
   NetlinkSocket socket;
-  const std::vector<Link> links = list_links(socket);
-  const Link link = find_link(links, interface, mac_text, device);
+  std::optional<Link> named = link_named(device);
+  const Link link = named ? *std::move(named) : find_link(list_links(socket), interface, mac_text);
   if (link.name != interface.name) {
-    free_name(socket, links, interface.name);
+    free_name(socket, interface.name);
     rename(socket, link.index, interface.name);
   }
   if (interface.shares_mac) make_no_link_local(socket, link.index);
@@ -256,9 +273,8 @@ void configure(const Interface& interface, const std::string& device, bool ipv6)
 void reconfigure_interface(const Interface& before, const Interface& interface, const std::string& device) {
   with_context("interface " + interface.name, [&] {
     NetlinkSocket socket;
-    const std::vector<Link> links = list_links(socket);
-    const auto link = std::ranges::find(links, device, &Link::name);
-    if (link == links.end()) throw Error(ErrorKind::kNotFound, "there is no " + device, ENODEV);
+    const std::optional<Link> link = link_named(device);
+    if (!link) throw Error(ErrorKind::kNotFound, "there is no " + device, ENODEV);
     const int index = link->index;
     take_away(socket, before.routes, interface.routes,
               [&](const Route& route) { return route_message(RTM_DELROUTE, 0, index, route); });
