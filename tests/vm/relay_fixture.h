@@ -53,8 +53,11 @@ class FakeStream : public AttachStream {
     return stdout_taken_;
   }
 
-  // Input is not taken before that; to be called before there is any.
-  void hold_up(std::shared_future<void> reads_again) { reads_again_ = std::move(reads_again); }
+  // Input is not taken before that.
+  void hold_up(std::shared_future<void> reads_again) {
+    std::lock_guard lock(mutex_);
+    reads_again_ = std::move(reads_again);
+  }
   // From now on there is no memory for this: "read", "taken", or what begins as heard() has it.
   void fail(const std::string& what) {
     std::lock_guard lock(mutex_);
@@ -74,7 +77,10 @@ class FakeStream : public AttachStream {
   }
   bool write_stdin(std::string_view data) override {
     const bool heard = hear("in:" + std::string(data));
-    if (reads_again_.valid()) reads_again_.wait();
+    std::unique_lock lock(mutex_);
+    const std::shared_future<void> reads_again = reads_again_;
+    lock.unlock();
+    if (reads_again.valid()) reads_again.wait();
     return heard;
   }
   bool close_stdin() override { return hear("eof"); }
