@@ -172,8 +172,12 @@ void Cgroup::create() {
   }
 }
 
+// A folder's links are itself, its name and its subfolders' "..": two, and nobody has split it.
 std::string Cgroup::birth_folder() const {
-  std::string folder = v2_folder(), oldest = oldest_member_folder(folder);
+  std::string folder = v2_folder();
+  struct stat st;
+  if (stat(folder.c_str(), &st) == 0 && st.st_nlink == 2) return folder;
+  const std::string oldest = oldest_member_folder(folder);
   return oldest.empty() ? folder : oldest;
 }
 
