@@ -31,20 +31,6 @@ void wait_end(const Process& process, const std::string& what) {
 
 }  // namespace
 
-const char* status_name(Status status) {
-  switch (status) {
-    case Status::kCreated:
-      return "created";
-    case Status::kRunning:
-      return "running";
-    case Status::kPaused:
-      return "paused";
-    case Status::kStopped:
-      break;
-  }
-  return "stopped";
-}
-
 Container::Container(Reaper& reaper, InitProgram& init_program, ContainerOptions options)
     : reaper_(reaper),
       init_program_(init_program),

@@ -13,13 +13,11 @@
 #include "agent/guest/storage.h"
 #include "libcontainer/linux/cgroups.h"
 #include "spec/config.h"
+#include "spec/status.h"
 
 namespace husk::guest {
 
 inline constexpr size_t kMaxProcesses = 4096;  // of one container
-
-enum class Status { kCreated, kRunning, kPaused, kStopped };
-const char* status_name(Status status);
 
 struct ContainerOptions {
   std::string id, bundle;

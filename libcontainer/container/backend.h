@@ -12,11 +12,9 @@
 
 #include "libcontainer/base/fd.h"
 #include "spec/config.h"
+#include "spec/status.h"
 
 namespace husk {
-
-enum class Status { kCreating, kCreated, kRunning, kPaused, kStopped };
-const char* status_name(Status status);  // "creating", … as `state` prints it
 
 // Which container a call is about.
 struct ContainerRef {

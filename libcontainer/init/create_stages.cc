@@ -39,6 +39,7 @@
 #include "libcontainer/linux/hooks.h"
 #include "libcontainer/linux/mounts.h"
 #include "libcontainer/linux/namespaces.h"
+#include "libcontainer/linux/netlink.h"
 #include "libcontainer/linux/rootfs.h"
 #include "libcontainer/linux/sysctl.h"
 #include "libcontainer/linux/user.h"
@@ -178,7 +179,7 @@ void apply_sysctls_of(const InitRequest& r, bool network) {
   setsid();
   join_keyring(r);
   set_host_names(r);
-  if (is_new(r, NamespaceType::kNetwork)) bring_up_loopback();
+  if (is_new(r, NamespaceType::kNetwork)) set_link_up("lo");
   apply_sysctls_of(r, false);
   if (!sets_network_outside(r)) apply_sysctls_of(r, true);
   prepare_seccomp(r);

@@ -2,18 +2,14 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
@@ -158,15 +154,6 @@ UniqueFd make_user_namespace(const std::vector<spec::IdMapping>& uids,
   }
   end();
   return fd;
-}
-
-void bring_up_loopback() {
-  UniqueFd s(check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
-  ifreq r{};
-  strcpy(r.ifr_name, "lo");
-  check(ioctl(s.get(), SIOCGIFFLAGS, &r), "reading the flags of lo");
-  r.ifr_flags |= IFF_UP;
-  check(ioctl(s.get(), SIOCSIFFLAGS, &r), "setting lo up");
 }
 
 }  // namespace husk

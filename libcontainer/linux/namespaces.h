@@ -44,7 +44,4 @@ void make_time_namespace(const std::map<std::string, spec::TimeOffset>& offsets)
 UniqueFd make_user_namespace(const std::vector<spec::IdMapping>& uids,
                              const std::vector<spec::IdMapping>& gids);
 
-// Sets the interface "lo" of this network namespace up.
-void bring_up_loopback();
-
 }  // namespace husk

@@ -1,4 +1,4 @@
-#include "libcontainer/container/backend.h"
+#include "spec/status.h"
 
 namespace husk {
 
