@@ -66,6 +66,7 @@ std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_p
         });
   } catch (...) {
     try {
+      container->cgroup_.kill_all(SIGKILL);  // who was born in it, and was not asked for
       container->cgroup_.remove(deadline::kCgroupRemove);
     } catch (const Error& e) {
       log_warning(container->id_ + ": " + e.message());

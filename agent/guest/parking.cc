@@ -82,9 +82,10 @@ std::string unpark(F&& wanted) {
     use(device);
     return device.virtio;
   } catch (const Error& e) {
+    const std::string what = "the parked device in port " + device.port + ": " + e.message();
     // A driver that lets go of a device waits for its answer, and here is none.
-    if (device.kept) throw;
-    log_warning("the parked device in port " + device.port + ": " + e.what());
+    if (device.kept) throw Error(e.kind(), what, e.errnum());
+    log_warning(what);
     // The kernel only looks for what it does not know.
     (void)!write(device.remove.get(), "1", 1);
     return "";
@@ -108,7 +109,6 @@ void park(const std::string& driver, bool keep_driver) {
                 open_file(pci / "remove", O_WRONLY),
                 {},
                 {}};
-  device.header = read_header(device.config);
   if (keep_driver) {
     try {
       device.kept.emplace(pci);
@@ -116,10 +116,8 @@ void park(const std::string& driver, bool keep_driver) {
       log_debug(virtio + " has to leave its driver: " + e.what());  // Debian's kernel lets nobody in
     }
   }
-  if (!device.kept) {
-    write_file(path_join(folder, "unbind"), virtio);
-    device.header = read_header(device.config);
-  }
+  if (!device.kept) write_file(path_join(folder, "unbind"), virtio);
+  device.header = read_header(device.config);
   device.slot.set_power(false);
   all.push_back(std::move(device));
 }

@@ -1,7 +1,7 @@
 // Virtio devices that the kernel keeps, most without a driver, while the host takes them out of their slots
 // and later puts others of the same kind there: for a VM that is saved in between. To find a device anew is
 // 6,000 blocks of code to an emulated guest, to give one that is known its addresses and its driver 3,000,
-// its addresses alone 400.
+// its addresses alone 1,100.
 #pragma once
 
 #include <string>
