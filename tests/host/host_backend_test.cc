@@ -15,6 +15,7 @@
 #include "libcontainer/base/process.h"
 #include "libcontainer/host/host_config.h"
 #include "spec/codec.h"
+#include "tests/base/temp_folder.h"
 
 namespace husk::host {
 namespace {
@@ -26,9 +27,6 @@ class HostTest : public testing::Test {
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "needs root";
     if (!path_exists("/bin/busybox")) GTEST_SKIP() << "needs busybox-static";
-    char name[] = "/tmp/husk-host-test-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    dir_ = name;
     for (const char* folder : {"bin", "proc", "dev"})
       make_dirs(path_join(dir_, std::string("rootfs/") + folder));
     const std::string busybox = path_join(dir_, "rootfs/bin/busybox");
@@ -47,7 +45,7 @@ class HostTest : public testing::Test {
       config_.linux_->namespaces.push_back({type, ""});
   }
   void TearDown() override {
-    if (dir_.empty()) return;
+    if (!backend_) return;
     backend_->remove(ref_);
     while (waitpid(-1, nullptr, WNOHANG) > 0) {
     }
@@ -80,7 +78,8 @@ class HostTest : public testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
 
-  std::string dir_;
+  TempFolder folder_;
+  const std::string dir_ = folder_.path;
   ContainerRef ref_;
   spec::Config config_;
   std::unique_ptr<Backend> backend_;

@@ -27,10 +27,7 @@ InitProgram& husk_init() {
 void ContainerTest::SetUp() {
   if (geteuid() != 0) GTEST_SKIP() << "needs root";
   if (!path_exists("/bin/busybox")) GTEST_SKIP() << "needs busybox-static";
-  char name[] = "/tmp/husk-init-test-XXXXXX";
-  ASSERT_NE(mkdtemp(name), nullptr);
-  dir_ = name;
-  chmod(name, 0755);
+  chmod(dir_.c_str(), 0755);
   rootfs_ = path_join(dir_, "rootfs");
   for (const char* folder : {"bin", "etc", "tmp", "proc", "sys", "dev", "home/user"})
     make_dirs(path_join(rootfs_, folder));
@@ -45,7 +42,7 @@ void ContainerTest::SetUp() {
 }
 
 void ContainerTest::TearDown() {
-  if (dir_.empty()) return;
+  if (rootfs_.empty()) return;
   // What runs in a container is in its own mount namespace: nothing may be mounted here.
   EXPECT_EQ(read_file("/proc/self/mounts").find(dir_), std::string::npos);
   remove_tree(dir_);

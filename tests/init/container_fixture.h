@@ -8,6 +8,7 @@
 
 #include "libcontainer/base/fd.h"
 #include "libcontainer/init/init_process.h"
+#include "tests/base/temp_folder.h"
 
 namespace husk::test {
 
@@ -40,7 +41,9 @@ class ContainerTest : public testing::Test {
   std::string failure(const Request& request);
   Result finish(InitProcess& process, UniqueFd out, UniqueFd err);
 
-  std::string dir_, rootfs_;
+  TempFolder folder_;
+  const std::string dir_ = folder_.path;
+  std::string rootfs_;
 };
 
 }  // namespace husk::test
