@@ -413,6 +413,24 @@ silent() {
     nothing_left
 }
 
+@test "SIGTERM to husk run while a hook of create runs: it goes on, and the process gets it" {
+    new_bundle
+    shell 'trap "echo got it; exit 7" TERM; while :; do usleep 10000; done'
+    edit --arg t "$T" '.hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", "touch \($t)/in; until [ -e \($t)/go ]; do sleep 0.05; done"]}]'
+    "$HUSK" "${GLOBAL[@]}" --root "$ROOT" run --bundle "$BUNDLE" "$ID" </dev/null >"$T/out" 2>&1 3>&- &
+    local runner=$!
+    until_ok "the hook" test -e "$T/in"
+    kill -TERM "$runner"
+    touch "$T/go"
+    # As pid 1 the shell hears it only once it has its trap.
+    until_ok "the end" eval '! kill -TERM "$runner" || dead "$runner"'
+    status=0
+    wait "$runner" || status=$?
+    is "exit code" "$status" 7
+    like "output" "$(cat "$T/out")" 'got it'
+    nothing_left
+}
+
 @test "who joins the container's mount namespace, as podman cp does, is not on the host" {
     sleeper
     echo inside >"$BUNDLE/rootfs/where"

@@ -271,6 +271,12 @@ hook() { edit --arg kind "$1" --arg code "$2" --argjson more "${3:-{\}}" '.hooks
     refused 'hook .*(timeout|no end after) '
 }
 
+@test "hooks: what one leaves running, and talking, is not waited for" {
+    new_bundle
+    hook startContainer '(while :; do echo more; done) & sleep 0.3'
+    run_it
+}
+
 @test "hooks: failing ones" {
     husk_only
     new_bundle
@@ -307,6 +313,40 @@ hook() { edit --arg kind "$1" --arg code "$2" --argjson more "${3:-{\}}" '.hooks
     ok husk delete --force "$ID"
     like "warning" "$err" 'level=warning.*poststop hook.*exit status 5'
     is "the hooks behind them" "$(cat "$T/second")" $'second\nthird'
+    nothing_left
+}
+
+@test "devices without rules, or resources: the default ones, as with rules" {
+    husk_only
+    new_bundle
+    docker_caps
+    shell 'mknod /tmp/kmsg c 1 11; mknod /tmp/full c 1 7; cat /tmp/kmsg; (: </tmp/full) && echo full'
+    local change
+    for change in 'del(.linux.resources.devices)' 'del(.linux.resources)'; do
+        edit "$change"
+        run_it
+        is "$change: output" "$out" full
+        like "$change: error" "$err" "can't open '/tmp/kmsg': Operation not permitted"
+        rm "$BUNDLE/rootfs/tmp/"*
+    done
+}
+
+@test "a bundle behind a symlink, in a folder with a space; without pivot_root, and with shared mounts" {
+    mkdir "$T/shared"
+    mount -t tmpfs -o size=20m tmpfs "$T/shared"
+    mount --make-shared "$T/shared"
+    new_bundle "shared/a bundle"
+    ln -s "shared/a bundle" "$T/link"
+    shell 'ls -d /proc/self /sys/kernel'
+    local propagation
+    for propagation in private shared; do
+        edit --arg p "$propagation" '.linux.rootfsPropagation = $p'
+        ok husk run --bundle "$T/link" "$ID" </dev/null
+        is "with pivot_root, $propagation" "$out" $'/proc/self\n/sys/kernel'
+    done
+    ok husk run --no-pivot --bundle "$T/link" "$ID" </dev/null
+    is "without" "$out" $'/proc/self\n/sys/kernel'
+    umount "$T/shared"
     nothing_left
 }
 
@@ -460,6 +500,10 @@ TRACE: 0'
     run_it
     like "error" "$err" 'No space left on device'
     is "mode" "$out" 2
+    # A rule's own default is EPERM all the same.
+    edit '.linux.seccomp.syscalls += [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO"}]'
+    run_it
+    like "error" "$err" 'Operation not permitted'
     # Nor need every call be one of each architecture.
     edit --slurpfile f "$T/features" '.linux.seccomp = {defaultAction: "SCMP_ACT_LOG", architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64", "SCMP_ARCH_RISCV64"],
         syscalls: ($f[0].linux.seccomp.actions - ["SCMP_ACT_NOTIFY"] | map({names: ["acct"], action: .}))}'

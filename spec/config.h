@@ -4,6 +4,8 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -88,6 +90,14 @@ struct Hook {
   std::vector<std::string> args, env;
   std::optional<int> timeout;  // seconds
 };
+
+// How long they may take one after the other, at most a day: for who waits for them.
+inline std::chrono::seconds time_of(const std::vector<Hook>& hooks) {
+  constexpr std::chrono::seconds kDay = std::chrono::hours(24);
+  std::chrono::seconds all{0};
+  for (const Hook& hook : hooks) all += hook.timeout ? std::chrono::seconds(*hook.timeout) : kDay;
+  return std::min(all, kDay);
+}
 
 struct Hooks {
   std::vector<Hook> prestart, create_runtime, create_container, start_container, poststart, poststop;

@@ -138,12 +138,13 @@ AgentClient::Created AgentClient::create_container(const std::string& id, const 
   return {std::move(stream), warnings_of(attached)};
 }
 
-void AgentClient::start_container(const std::string& id, const std::optional<WindowSize>& size) {
+void AgentClient::start_container(const std::string& id, const std::optional<WindowSize>& size,
+                                  std::chrono::seconds hooks) {
   agent::Request asked;
   agent::StartContainerRequest& request = *asked.mutable_start();
   request.set_container_id(id);
   if (size) fill(*request.mutable_window(), *size);
-  impl_->call(asked, "", deadline::kAgentCreate);
+  impl_->call(asked, "", deadline::kAgentCreate + hooks);
 }
 
 std::unique_ptr<AttachStream> AgentClient::exec(const std::string& id, const std::string& process_id,

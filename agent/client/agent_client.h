@@ -116,8 +116,9 @@ class AgentClient {
   };
   // Up to the gate that start_container() opens.
   Created create_container(const std::string& id, const spec::Config& config, const CreateOptions& options);
-  // size: the terminal's from the first moment.
-  void start_container(const std::string& id, const std::optional<WindowSize>& size);
+  // size: the terminal's from the first moment. hooks: how long its startContainer hooks may take.
+  void start_container(const std::string& id, const std::optional<WindowSize>& size,
+                       std::chrono::seconds hooks = {});
   struct ExecOptions {
     std::string cgroup;  // a path below the container's own, or empty
     bool ignore_paused = false, one_output = false;

@@ -54,8 +54,7 @@ std::shared_ptr<Container> Container::create(Reaper& reaper, InitProgram& init_p
   try {
     trace::Span cgroup("cgroup");
     if (!has_cgroup) container->cgroup_.create();
-    const auto& linux_ = container->config_.linux_;
-    if (linux_ && linux_->resources) warnings = container->limit(*linux_->resources, !has_cgroup);
+    warnings = container->limit(first_resources(container->config_), !has_cgroup);
     cgroup.end();
     request.cgroup = container->cgroup_.v2_folder();
     container->init_ = Process::create(

@@ -34,8 +34,8 @@ void SpareCgroup::make(InitProgram& init_program) {
 }
 
 std::optional<SpareCgroup::Spare> SpareCgroup::take(const spec::Config& config) {
-  if (!config.linux_ || !config.linux_->resources || !has_own_view(*config.linux_)) return {};
-  if (!allows_only_defaults(config.linux_->resources->devices)) return {};
+  if (!config.linux_ || !has_own_view(*config.linux_)) return {};
+  if (!allows_only_defaults(first_resources(config).devices)) return {};
   std::lock_guard lock(mutex_);
   return std::exchange(spare_, {});
 }

@@ -39,11 +39,12 @@ Args parse(ExecFlags& f, const Args& args) {
 
 spec::Process load_process(const ExecFlags& f, const Container& container, const Args& words) {
   spec::Process process;
+  spec::Config config = container.config();
+  if (!config.process) throw Error(ErrorKind::kInvalid, "the container's config has no process");
   if (!f.process_file.empty()) {
     process = with_context(f.process_file, [&] { return spec::decode_process(read_file(f.process_file)); });
+    fill_from(process, *config.process);
   } else {
-    spec::Config config = container.config();
-    if (!config.process) throw Error(ErrorKind::kInvalid, "the container's config has no process");
     process = build_process(std::move(*config.process), f.process, Args(words.begin() + 1, words.end()));
   }
   spec::validate_process(process);

@@ -42,6 +42,12 @@ void set_user(spec::User& user, const std::string& text) {
   user.uid = parse_id(std::string_view(text).substr(0, colon), text);
 }
 
+void fill_from(spec::Process& process, const spec::Process& container) {
+  if (!process.capabilities) process.capabilities = container.capabilities;
+  if (process.rlimits.empty()) process.rlimits = container.rlimits;
+  if (!process.oom_score_adj) process.oom_score_adj = container.oom_score_adj;
+}
+
 spec::Process build_process(spec::Process base, const ProcessFlags& flags, const Args& args) {
   base.args = args;
   base.terminal = flags.tty;

@@ -32,12 +32,12 @@ int run(Context& context, const Args& args) {
   const Args words = flags.parse(args);
   check_words("run", words, 1, 1);
 
+  std::optional<Foreground> foreground;
+  if (!detach) foreground.emplace();  // a signal that comes before there is a process is for it, too
   std::optional<Stdio> stdio;
   Container container = create_container(context, words[0], create_flags, detach, stdio);
   int code = 0;
   try {
-    std::optional<Foreground> foreground;
-    if (!detach) foreground.emplace();
     Notify notify(context, words[0]);
     {
       trace::Span span("start container");

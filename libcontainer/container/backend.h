@@ -4,6 +4,7 @@
 // and throw Error.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -62,7 +63,8 @@ class Backend {
   // Everything up to the gate of start. Returns the container's pid on this host, a child of the caller. On
   // failure nothing is left of it (the folder itself is the caller's).
   virtual pid_t create(const CreateArgs& args) = 0;
-  virtual void start(const ContainerRef& container) = 0;
+  // hooks: how long its startContainer hooks may take.
+  virtual void start(const ContainerRef& container, std::chrono::seconds hooks) = 0;
 
   struct ExecArgs {
     ContainerRef container;

@@ -1,8 +1,8 @@
 #include "libcontainer/container/bundle.h"
 
-#include <sys/stat.h>
-
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
@@ -11,15 +11,17 @@
 namespace husk {
 namespace {
 
+// Without symlinks: whoever mounts it later has to find it among the mounts.
 std::string existing_rootfs(const std::string& bundle, const std::string& path) {
-  std::string rootfs = path[0] == '/' ? clean_path(path) : clean_path(path_join(bundle, path));
-  struct stat st;
-  if (stat(rootfs.c_str(), &st) != 0) {
-    if (errno == ENOENT)
-      throw Error(ErrorKind::kInvalid, "rootfs (\"" + printable(rootfs) + "\") does not exist", ENOENT);
-    throw_errno("rootfs " + rootfs);
+  const std::string asked = path[0] == '/' ? clean_path(path) : clean_path(path_join(bundle, path));
+  std::error_code error;
+  const std::string rootfs = std::filesystem::canonical(asked, error);
+  if (error) {
+    if (error.value() == ENOENT)
+      throw Error(ErrorKind::kInvalid, "rootfs (\"" + printable(asked) + "\") does not exist", ENOENT);
+    throw_errno("rootfs " + printable(asked), error.value());
   }
-  if (!S_ISDIR(st.st_mode))
+  if (!std::filesystem::is_directory(rootfs, error))
     throw Error(ErrorKind::kInvalid, "rootfs (\"" + printable(rootfs) + "\") is not a directory", ENOTDIR);
   return rootfs;
 }

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <optional>
+
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/log.h"
@@ -13,6 +15,8 @@
 
 namespace husk {
 namespace {
+
+using std::chrono_literals::operator""s;
 
 [[noreturn]] void throw_state(const std::string& message) {
   throw Error(ErrorKind::kWrongState, message);
@@ -29,6 +33,7 @@ Record new_record(const Bundle& bundle, const Container::CreateOptions& options)
   record.annotations = bundle.config.annotations;
   record.creator = ProcessId::of(getpid());
   record.systemd_cgroup = options.systemd_cgroup;
+  record.start_hooks = !bundle.config.hooks.start_container.empty();
   record.poststart_hooks = !bundle.config.hooks.poststart.empty();
   record.poststop_hooks = !bundle.config.hooks.poststop.empty();
   return record;
@@ -113,11 +118,15 @@ void Container::run_create_hooks(const spec::Hooks& hooks, pid_t pid) {
 
 Container Container::load(const Store& store, Backend& backend, const std::string& id) {
   spec::validate_id(id);
-  return Container(store, backend, store.load(id));
+  Record record = store.load(id);
+  if (record.creator.pid && !record.creator.alive()) record = store.load(id);  // its last word, if it had one
+  return Container(store, backend, std::move(record));
 }
 
 Status Container::status() const {
   if (record_.creator.alive()) return Status::kCreating;
+  // A create that ended without its last word has failed, however far it came.
+  if (record_.creator.pid && store_->load(record_.id).creator.pid) return Status::kStopped;
   return backend_->status(ref());
 }
 
@@ -167,7 +176,7 @@ void Container::start() {
     default:
       throw_state(std::string("cannot start a container in the ") + status_name(now) + " state");
   }
-  backend_->start(ref());
+  backend_->start(ref(), record_.start_hooks ? spec::time_of(config().hooks.start_container) : 0s);
   if (record_.poststart_hooks)
     undo("poststart hooks", [&] {
       run_hooks_warn_only("poststart", config().hooks.poststart, hook_state(Status::kRunning),
@@ -280,16 +289,16 @@ void delete_container(const Store& store, Backend& backend, const std::string& i
   if (force && !store.has_folder(id)) return;
   try {
     const FolderLock lock = store.lock(id);
+    std::optional<Container> container;
     try {
-      Container container = Container::load(store, backend, id);
-      if (!force) container.check_delete();
-      backend.remove(store.ref(id));
-      container.run_poststop_hooks();
+      container = Container::load(store, backend, id);
     } catch (const Error& e) {
       // A create that was killed before, or while, it wrote state.json.
       if (!force || (e.kind() != ErrorKind::kNotFound && e.kind() != ErrorKind::kInvalid)) throw;
-      backend.remove(store.ref(id));
     }
+    if (container && !force) container->check_delete();
+    backend.remove(store.ref(id));
+    if (container) container->run_poststop_hooks();
     store.remove(id);
   } catch (const Error& e) {
     // Another delete was faster.

@@ -65,6 +65,7 @@ std::string Record::to_json() const {
                {"annotations", annotations},
                {"init", husk::to_json(init)},
                {"systemdCgroup", systemd_cgroup},
+               {"startContainerHooks", start_hooks},
                {"poststartHooks", poststart_hooks},
                {"poststopHooks", poststop_hooks}};
   if (creator.pid) json["creator"] = husk::to_json(creator);
@@ -85,6 +86,7 @@ Record Record::from_json(std::string_view text) {
     record.init = process_from(json, "init");
     record.creator = process_from(json, "creator");
     record.systemd_cgroup = json.at("systemdCgroup");
+    record.start_hooks = json.value("startContainerHooks", false);  // not in an older husk's
     record.poststart_hooks = json.at("poststartHooks");
     record.poststop_hooks = json.at("poststopHooks");
     return record;

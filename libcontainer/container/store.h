@@ -35,7 +35,7 @@ struct Record {
   ProcessId creator;
   bool systemd_cgroup = false;
   // Whether the config has such hooks: start and delete read the config's copy only then.
-  bool poststart_hooks = false, poststop_hooks = false;
+  bool start_hooks = false, poststart_hooks = false, poststop_hooks = false;
 
   std::string to_json() const;
   // Throws kInvalid for what is not a state of husk's.

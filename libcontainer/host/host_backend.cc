@@ -14,6 +14,7 @@
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/message.h"
 #include "libcontainer/base/process.h"
+#include "libcontainer/base/rootless.h"
 #include "libcontainer/host/host_config.h"
 #include "libcontainer/host/limits.h"
 #include "libcontainer/host/record.h"
@@ -69,7 +70,7 @@ class HostBackend : public Backend {
 
   bool on_this_kernel() const override { return true; }
   pid_t create(const CreateArgs& args) override;
-  void start(const ContainerRef& c) override;
+  void start(const ContainerRef& c, std::chrono::seconds hooks) override;
   pid_t exec(const ExecArgs& args) override;
   Status status(const ContainerRef& c) override;
   void kill(const ContainerRef& c, int signal, bool all) override;
@@ -158,8 +159,12 @@ Child HostBackend::make_init(const CreateArgs& args, Record& record, SystemdUnit
     record.save(args.container.folder);
     unit.release();
     // Only now: husk-init's helper stages are not the container's to pay for.
-    if (args.config->linux_ && args.config->linux_->resources)
-      apply_limits(cgroup, unit, *args.config->linux_->resources);
+    // An ordinary user's processes have no devices to be kept from, and mostly no cgroup to do it.
+    const auto& linux_ = args.config->linux_;
+    if (!is_rootless())
+      apply_limits(cgroup, unit, first_resources(*args.config));
+    else if (linux_ && linux_->resources)
+      apply_limits(cgroup, unit, *linux_->resources);
     if (args.on_runtime_created) args.on_runtime_created(pid);
   };
   InitProcess process = InitProcess::create(
@@ -175,7 +180,7 @@ Child HostBackend::make_init(const CreateArgs& args, Record& record, SystemdUnit
   return child;
 }
 
-void HostBackend::start(const ContainerRef& c) {
+void HostBackend::start(const ContainerRef& c, std::chrono::seconds hooks) {
   UniqueFd gate;
   try {
     gate = connect_gate(c);
@@ -183,7 +188,7 @@ void HostBackend::start(const ContainerRef& c) {
     if (e.errnum() != ECONNREFUSED && e.errnum() != ENOENT) throw;
     throw Error(ErrorKind::kWrongState, "the container is not waiting for its start");
   }
-  open_gate(gate.get());
+  open_gate(gate.get(), hooks);
 }
 
 pid_t HostBackend::exec(const ExecArgs& args) {

@@ -109,6 +109,9 @@ class Birth {
     send_request(control_.get(), head, without, std::move(fds));
   }
 
+  // How long the container's hooks may take on the way.
+  void allow(std::chrono::seconds hooks) { hooks_ = hooks; }
+
   // Until the newborn waits for its request.
   void wait_birth() {
     Word word;
@@ -149,7 +152,7 @@ class Birth {
 
  private:
   void receive(Word& word) {
-    if (receive_word(control_.get(), word, milliseconds(deadline::kInitReady))) return;
+    if (receive_word(control_.get(), word, deadline::kInitReady + hooks_)) return;
     throw Error(ErrorKind::kInternal, "husk-init ended without a word" + how_it_ended());
   }
 
@@ -186,6 +189,7 @@ class Birth {
   Child helper_, final_;
   StdioFds stdio_;
   int preserved_;
+  std::chrono::seconds hooks_{0};
   std::string filter_key_;
   std::vector<std::string> warnings_;
 };
@@ -228,6 +232,7 @@ InitProcess InitProcess::create(InitProgram& program, const CreateRequest& reque
     newborn.reset();
   }
   Birth birth = newborn ? Birth(std::move(*newborn), stdio) : Birth(program, stdio, request.preserve_fds);
+  birth.allow(spec::time_of(config.hooks.create_container));
   RequestHead head;
   head.id = request.id;
   head.rootfs = request.rootfs;
@@ -239,7 +244,9 @@ InitProcess InitProcess::create(InitProgram& program, const CreateRequest& reque
   head.no_new_keyring = request.no_new_keyring;
   birth.request(std::move(head), config, -1, request.gate);
   UniqueFd console = birth.wait_ready(request.on_runtime_created);
-  return {birth.take_final_child(), birth.take_control(), std::move(console), birth.take_warnings()};
+  InitProcess made{birth.take_final_child(), birth.take_control(), std::move(console), birth.take_warnings()};
+  made.start_hooks_ = spec::time_of(config.hooks.start_container);
+  return made;
 }
 
 InitProcess InitProcess::exec(InitProgram& program, const ExecRequest& request, const spec::Process& process,
@@ -277,14 +284,14 @@ pid_t prepare_birth(InitProgram& program, const std::string& cgroup) {
 void InitProcess::start() {
   UniqueFd control = std::move(control_);  // one start only
   if (!control) throw Error(ErrorKind::kWrongState, "the process has been started already");
-  open_gate(control.get());
+  open_gate(control.get(), start_hooks_);
 }
 
-void open_gate(int connection) {
+void open_gate(int connection, std::chrono::seconds hooks) {
   send_word(connection, Word::kStart);
   Word word;
   std::vector<trace::Event> events;
-  while (receive_word(connection, word, milliseconds(deadline::kInitExec))) {
+  while (receive_word(connection, word, deadline::kInitExec + hooks)) {
     if (word.kind != Word::kTrace) throw_word(word);
     events = add_events(word);
   }

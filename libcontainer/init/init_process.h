@@ -89,6 +89,7 @@ class InitProcess {
   UniqueFd control_;
   UniqueFd console_;
   std::vector<std::string> warnings_;
+  std::chrono::seconds start_hooks_{0};  // how long they may take
 };
 
 // Has a husk-init give birth to the first process of a container to come, which waits for it: the next
@@ -98,8 +99,9 @@ class InitProcess {
 pid_t prepare_birth(InitProgram& program, const std::string& cgroup);
 
 // start() for a process that was created with CreateRequest::gate; connection is one to that socket. One that
-// says nothing changes nothing, so connecting tells whether a process still stands there.
-void open_gate(int connection);
+// says nothing changes nothing, so connecting tells whether a process still stands there. hooks: how long its
+// startContainer hooks may take.
+void open_gate(int connection, std::chrono::seconds hooks);
 
 // What cmd/husk-init's main calls (and the agent's, where both are one program): fd 3 is the control socket
 // (SOCK_SEQPACKET), the first message on it the request. Returns the exit code of a helper stage; the

@@ -114,6 +114,9 @@ const std::vector<spec::DeviceCgroup>& default_device_rules();
 // With the default rules behind the config's, where there are any: the last rule that matches counts.
 std::vector<spec::DeviceCgroup> with_default_rules(std::vector<spec::DeviceCgroup> rules);
 spec::Resources with_default_devices(spec::Resources resources);
+// What bounds a container from its creation on: config's resources; where those have no rules of devices,
+// only the default devices (as runc).
+spec::Resources first_resources(const spec::Config& config);
 // Whether rules with the default ones behind them allow what those do, and nothing else.
 bool allows_only_defaults(const std::vector<spec::DeviceCgroup>& rules);
 

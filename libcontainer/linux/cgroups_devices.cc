@@ -379,6 +379,13 @@ spec::Resources with_default_devices(spec::Resources resources) {
   return resources;
 }
 
+spec::Resources first_resources(const spec::Config& config) {
+  spec::Resources resources;
+  if (config.linux_ && config.linux_->resources) resources = *config.linux_->resources;
+  if (resources.devices.empty()) resources.devices.emplace_back();  // nothing is allowed
+  return resources;
+}
+
 const std::vector<spec::DeviceCgroup>& default_device_rules() {
   static const std::vector<spec::DeviceCgroup> kRules = [] {
     std::vector<spec::DeviceCgroup> rules;

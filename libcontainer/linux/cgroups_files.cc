@@ -102,20 +102,31 @@ std::vector<std::string> list_folders(int fd) {
   return names;
 }
 
-void walk_at(int parent, const char* name, const Visitor& visit) {
+UniqueFd open_folder(int parent, const char* name) {
   UniqueFd fd(openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) {
-    if (errno == ENOENT || errno == ENODEV) return;
-    throw_errno("open " + printable(name));
+  if (!fd && errno != ENOENT && errno != ENODEV) throw_errno("open " + printable(name));
+  return fd;
+}
+
+// What is below `folder`, which is closed meanwhile: groups may be nested deeper than there are fds.
+void walk_below(UniqueFd& folder, const Visitor& visit) {
+  for (const std::string& name : list_folders(folder.get())) {
+    UniqueFd child = open_folder(folder.get(), name.c_str());
+    if (!child) continue;
+    folder.reset();
+    walk_below(child, visit);
+    folder = open_at(child.get(), "..", O_RDONLY | O_DIRECTORY);
+    visit(folder.get(), name.c_str(), child.get());
   }
-  for (const std::string& child : list_folders(fd.get())) walk_at(fd.get(), child.c_str(), visit);
-  visit(parent, name, fd.get());
 }
 
 }  // namespace
 
 void walk(const std::string& folder, const Visitor& visit) {
-  walk_at(AT_FDCWD, folder.c_str(), visit);
+  UniqueFd fd = open_folder(AT_FDCWD, folder.c_str());
+  if (!fd) return;
+  walk_below(fd, visit);
+  visit(AT_FDCWD, folder.c_str(), fd.get());
 }
 
 void collect_pids(const std::string& folder, std::vector<pid_t>& out) {

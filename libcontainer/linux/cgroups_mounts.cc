@@ -10,6 +10,7 @@
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/rootless.h"
 #include "libcontainer/linux/cgroups_files.h"
+#include "libcontainer/linux/mountinfo.h"
 
 namespace husk {
 namespace cgroup {
@@ -21,20 +22,6 @@ constexpr std::array<std::string_view, 14> kV1Controllers = {
 
 bool is_v1_controller(std::string_view name) {
   return std::find(kV1Controllers.begin(), kV1Controllers.end(), name) != kV1Controllers.end();
-}
-
-// mountinfo writes space, tab, newline and backslash as \ooo (proc_pid_mountinfo(5)).
-std::string unescape(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
 }
 
 CgroupHierarchy make_v2(const std::string& mount) {
@@ -55,20 +42,15 @@ CgroupHierarchy make_v1(const std::string& mount, std::string_view names) {
 std::vector<CgroupHierarchy> mounted_hierarchies(const std::string& root) {
   std::vector<CgroupHierarchy> found;
   std::vector<std::string> devices;  // "major:minor": the same hierarchy may be mounted more than once
-  std::string text = read_file("/proc/self/mountinfo");
-  for (std::string_view line : split(text, '\n')) {
-    // id parent major:minor root mountpoint options [optional…] - type source superoptions
-    std::vector<std::string_view> fields = split(line, ' ');
-    auto dash = std::find(fields.begin(), fields.end(), "-");
-    if (fields.end() - dash < 4 || dash - fields.begin() < 6) continue;
-    bool v2 = dash[1] == "cgroup2";
-    if (!v2 && dash[1] != "cgroup") continue;
-    std::string mount = unescape(fields[4]);
+  for (const MountEntry& entry : read_mountinfo()) {
+    const bool v2 = entry.type == "cgroup2";
+    if (!v2 && entry.type != "cgroup") continue;
+    const std::string& mount = entry.mount_point;
     if (mount != root && !mount.starts_with(root + "/")) continue;
-    if (std::find(devices.begin(), devices.end(), fields[2]) != devices.end()) continue;
-    CgroupHierarchy h = v2 ? make_v2(mount) : make_v1(mount, dash[3]);
+    if (std::find(devices.begin(), devices.end(), entry.device) != devices.end()) continue;
+    CgroupHierarchy h = v2 ? make_v2(mount) : make_v1(mount, entry.super_options);
     if (!v2 && h.controllers.empty()) continue;
-    devices.emplace_back(fields[2]);
+    devices.push_back(entry.device);
     found.push_back(std::move(h));
   }
   return found;

@@ -44,6 +44,8 @@ std::vector<char*> c_strings(const std::vector<std::string>& in) {
 bool serve(const Child& child, UniqueFd in, UniqueFd out, std::string_view state, std::string& output,
            Clock::time_point deadline, bool has_deadline) {
   for (bool ended = false;;) {
+    // What a process that the hook left behind goes on saying is not waited for.
+    if (ended && output.size() >= kKeptOutput) return true;
     auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
     if (has_deadline && left <= 0 && !ended) return false;
     pollfd fds[] = {{child.pidfd.get(), POLLIN, 0}, {out.get(), POLLIN, 0}, {in.get(), POLLOUT, 0}};
@@ -63,7 +65,7 @@ bool serve(const Child& child, UniqueFd in, UniqueFd out, std::string_view state
         output.append(buf, static_cast<size_t>(got));
       continue;
     }
-    if (ended) return true;  // a process that the hook left behind may keep the pipe: it is not waited for
+    if (ended) return true;
     ended = fds[0].revents != 0;
   }
 }

@@ -1,6 +1,7 @@
 // cgroup and cgroup2 mounts: v2 where /sys/fs/cgroup is v2, else the v1 layout of a folder per hierarchy.
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -48,48 +49,38 @@ void mount_v2(const Root& root, const spec::Mount& mount, const MountOptions& o,
   apply_bind_mount(root, clone_mount(AT_FDCWD, source, o.recursive), mount, bind);
 }
 
-// One hierarchy of v1: {folder on the host, what /proc/self/cgroup calls it}.
-struct Hierarchy {
-  std::string folder, controllers;
-};
-
-// Not those that the container has been given already, with all of /sys.
-std::vector<Hierarchy> v1_hierarchies(const std::string& rootfs) {
-  static constexpr std::string_view kNotControllers[] = {"rw", "ro", "xattr", "clone_children", "none"};
-  std::vector<Hierarchy> out;
-  std::string text = read_file("/proc/self/mounts");
-  for (std::string_view line : split(text, '\n')) {
-    std::vector<std::string_view> fields = split(line, ' ');  // source, folder, type, options, …
-    if (fields.size() < 4 || fields[2] != "cgroup") continue;
-    // The container's own /sys may be a bind of ours, and then has them, too.
-    if (dir_name(fields[1]) != kCgroupRoot) continue;
-    std::string folder(fields[1]), controllers;
-    if (folder.starts_with(rootfs + "/")) continue;
-    for (std::string_view name : split(fields[3], ',')) {
-      bool flag =
-          name.find("atime") != name.npos || (name.starts_with("no")) || name.starts_with("release_agent=");
-      for (std::string_view other : kNotControllers) flag = flag || name == other;
-      if (!flag) controllers.append(controllers.empty() ? "" : ",").append(name);
-    }
-    out.push_back({folder, controllers});
-  }
+std::string join(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ",") + name;
   return out;
+}
+
+// "cpu" and "cpuacct" beside "cpu,cpuacct", as every host has them.
+void link_controllers(int folder, const CgroupHierarchy& h, const std::string& name) {
+  if (h.controllers.size() < 2) return;
+  for (const std::string& controller : h.controllers)
+    if (controller != name && symlinkat(name.c_str(), folder, controller.c_str()) != 0 && errno != EEXIST)
+      throw_errno("symlink " + controller);
 }
 
 void mount_v1(const Root& root, const spec::Mount& mount, const MountOptions& o,
               const MountContext& context) {
   mount_new("tmpfs", root.make_dirs(mount.destination).get(), "tmpfs",
             o.flags & ~static_cast<unsigned long>(MS_RDONLY), "mode=755");
-  for (const Hierarchy& h : v1_hierarchies(root.path())) {
+  const UniqueFd folder = root.make_dirs(mount.destination);
+  for (const CgroupHierarchy& h : cgroup::find_hierarchies(kCgroupRoot)) {
+    if (h.v2 || dir_name(h.mount) != kCgroupRoot) continue;
+    const std::string name = base_name(h.mount), controllers = join(h.controllers);
+    link_controllers(folder.get(), h, name);
     spec::Mount part;
-    part.destination = path_join(mount.destination, base_name(h.folder));
+    part.destination = path_join(mount.destination, name);
     if (context.cgroup_namespace) {
-      mount_new("cgroup", root.make_dirs(part.destination).get(), "cgroup", o.flags, h.controllers);
+      mount_new("cgroup", root.make_dirs(part.destination).get(), "cgroup", o.flags, controllers);
       continue;
     }
     MountOptions bind = o;
     bind.bind = true;
-    const std::string source = path_join(h.folder, own_cgroup(h.controllers));
+    const std::string source = path_join(h.mount, own_cgroup(controllers));
     apply_bind_mount(root, clone_mount(AT_FDCWD, source, o.recursive), part, bind);
   }
   if (o.flags & MS_RDONLY)

@@ -11,8 +11,8 @@
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/linux/mountinfo.h"
 #include "libcontainer/linux/mounts.h"
-#include "libcontainer/linux/text.h"
 
 namespace husk {
 namespace {
@@ -45,13 +45,10 @@ void make_parent_private(std::string path) {
 // With MS_MOVE the outside's mounts stay below ours. Its full views of /proc and /sys would allow the
 // container to mount such of its own in a user namespace: take them away.
 void unmount_outer_kernel_views(const std::string& rootfs) {
-  std::string text = read_file("/proc/self/mounts");
-  std::vector<std::string_view> lines = split(text, '\n');
-  for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
-    std::vector<std::string_view> fields = split(*line, ' ');
-    if (fields.size() < 3 || (fields[2] != "proc" && fields[2] != "sysfs")) continue;
-    std::string path(fields[1]);
-    if (path.starts_with(rootfs + "/")) continue;
+  const std::vector<MountEntry> mounts = read_mountinfo();
+  for (auto entry = mounts.rbegin(); entry != mounts.rend(); ++entry) {
+    const std::string& path = entry->mount_point;
+    if ((entry->type != "proc" && entry->type != "sysfs") || path.starts_with(rootfs + "/")) continue;
     if (umount2(path.c_str(), MNT_DETACH) == 0 || errno == EINVAL) continue;
     if (mount("tmpfs", path.c_str(), "tmpfs", MS_RDONLY, nullptr) != 0) throw_errno("hiding " + path);
   }

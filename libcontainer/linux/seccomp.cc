@@ -105,8 +105,9 @@ void check_notify(const spec::Seccomp& profile, bool listener) {
                     "seccomp: SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall");
 }
 
-Call parse_call(const spec::SeccompSyscall& call, uint32_t default_errno) {
-  Call out{&call.names, parse_action(call.action, call.errno_ret.value_or(default_errno)), {}, false};
+// Without errnoRet EPERM (config-linux.md, "Seccomp"): defaultErrnoRet is of the calls that no rule names.
+Call parse_call(const spec::SeccompSyscall& call) {
+  Call out{&call.names, parse_action(call.action, call.errno_ret.value_or(EPERM)), {}, false};
   unsigned seen = 0;
   for (const spec::SeccompArg& arg : call.args) {
     out.args.push_back(parse_arg(arg));
@@ -255,10 +256,9 @@ bool uses_listener(const spec::Seccomp& profile) {
 
 std::string compile_seccomp(const spec::Seccomp& profile, bool listener) {
   check_notify(profile, listener);
-  uint32_t errno_ret = profile.default_errno_ret.value_or(EPERM);
-  uint32_t action = parse_action(profile.default_action, errno_ret);
+  uint32_t action = parse_action(profile.default_action, profile.default_errno_ret.value_or(EPERM));
   std::vector<Call> calls;
-  for (const spec::SeccompSyscall& call : profile.syscalls) calls.push_back(parse_call(call, errno_ret));
+  for (const spec::SeccompSyscall& call : profile.syscalls) calls.push_back(parse_call(call));
   std::string program;
   if (compile_fast(profile, calls, action, program)) return program;
   return compile_with_libseccomp(profile, calls, action);

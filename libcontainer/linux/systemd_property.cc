@@ -97,12 +97,17 @@ void limit_memory(Properties& out, const spec::MemoryResources& memory, bool v2)
     put_limit(out, "MemorySwapMax", swap - limit);
 }
 
+// No number and -1 stand for all.
+bool is_any(const std::optional<int64_t>& number) {
+  return number.value_or(-1) < 0;
+}
+
 void limit_devices(Properties& out, const std::vector<spec::DeviceCgroup>& rules) {
   if (rules.empty()) return;
   bool everything = false;
   Json allowed = Json::array();
   for (const spec::DeviceCgroup& rule : rules) {
-    const bool both = rule.type.empty() || rule.type == "a", any = !rule.major && !rule.minor;
+    const bool both = rule.type.empty() || rule.type == "a", any = is_any(rule.major) && is_any(rule.minor);
     const std::string access = rule.access.empty() ? "rwm" : rule.access;
     if (both && any && access.size() == 3) {
       everything = rule.allow;
@@ -112,8 +117,8 @@ void limit_devices(Properties& out, const std::vector<spec::DeviceCgroup>& rules
     if (!rule.allow) continue;
     for (const char* type : {"block", "char"}) {
       if (!both && (rule.type == "b") != (*type == 'b')) continue;
-      std::string device = std::string(type) + "-" + (rule.major ? std::to_string(*rule.major) : "*");
-      if (rule.major && rule.minor)
+      std::string device = std::string(type) + "-" + (is_any(rule.major) ? "*" : std::to_string(*rule.major));
+      if (!is_any(rule.major) && !is_any(rule.minor))
         device = std::string("/dev/") + type + "/" + std::to_string(*rule.major) + ":" +
                  std::to_string(*rule.minor);
       allowed.push_back({device, access});

@@ -27,7 +27,7 @@ class FakeBackend : public Backend {
     states[args.container.id] = Status::kCreated;
     return pid;
   }
-  void start(const ContainerRef& c) override {
+  void start(const ContainerRef& c, std::chrono::seconds) override {
     note("start", c);
     states[c.id] = Status::kRunning;
   }

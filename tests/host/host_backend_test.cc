@@ -90,10 +90,10 @@ TEST_F(HostTest, FromCreateToRemove) {
   const pid_t pid = create();
   EXPECT_EQ(backend_->status(ref_), Status::kCreated);
   EXPECT_EQ(backend_->status(ref_), Status::kCreated);  // asking does not open the gate
-  backend_->start(ref_);
+  backend_->start(ref_, {});
   EXPECT_EQ(backend_->status(ref_), Status::kRunning);
   EXPECT_EQ(backend_->host_pids(ref_), std::vector<pid_t>{pid});
-  EXPECT_THROW(backend_->start(ref_), Error);
+  EXPECT_THROW(backend_->start(ref_, {}), Error);
   backend_->pause(ref_);
   EXPECT_EQ(backend_->status(ref_), Status::kPaused);
   backend_->resume(ref_);
@@ -107,7 +107,7 @@ TEST_F(HostTest, FromCreateToRemove) {
 
 TEST_F(HostTest, ExitCodeAndExec) {
   create();
-  backend_->start(ref_);
+  backend_->start(ref_, {});
   spec::Process process = *config_.process;
   process.args = {"/bin/busybox", "sh", "-c", "exit 9"};
   Backend::ExecArgs args;
@@ -123,7 +123,7 @@ TEST_F(HostTest, AnErrorOfExecReachesStart) {
   config_.process->args = {"/bin/text"};
   const pid_t pid = create();
   try {
-    backend_->start(ref_);
+    backend_->start(ref_, {});
     ADD_FAILURE() << "start should fail";
   } catch (const Error& e) {
     EXPECT_NE(std::string(e.what()).find("exec format error"), std::string::npos) << e.what();

@@ -1,8 +1,10 @@
 // Cgroups: names and conversions, what an ordinary user has of them, the root.
 #include "libcontainer/linux/cgroups.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -89,6 +91,26 @@ TEST(CgroupConversion, Table) {
   EXPECT_EQ(cgroup::blkio_to_io_weight(10), 1u);
   EXPECT_EQ(cgroup::blkio_to_io_weight(500), 4950u);
   EXPECT_EQ(cgroup::blkio_to_io_weight(1000), 10000u);
+}
+
+TEST(Cgroup, IsWalkedHoweverDeepItIs) {
+  constexpr size_t kDepth = 300;
+  FakeFs fs;
+  std::string folder = fs.root();
+  for (size_t i = 0; i < kDepth; ++i) folder += "/d";
+  make_dirs(folder);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit few{64, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &few);
+  size_t visited = 0;
+  cgroup::walk(fs.root(), [&](int parent, const char* name, int) {
+    if (parent == AT_FDCWD) return;
+    ++visited;
+    EXPECT_EQ(unlinkat(parent, name, AT_REMOVEDIR), 0);
+  });
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(visited, kDepth);
 }
 
 TEST(Cgroup, TheRootIsLeftAlone) {

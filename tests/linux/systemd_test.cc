@@ -192,6 +192,9 @@ TEST(UnitLimits, Devices) {
                                 {"block-*", "m"},
                                 {"char-*", "m"},
                                 {"/dev/block/8:0", "r"}})}}));
+  // -1 is Docker's way to say all.
+  EXPECT_EQ(limits({{true, "c", 189, -1, "rwm"}}), limits({{true, "c", 189, {}, "rwm"}}));
+  EXPECT_EQ(limits({{true, "a", -1, -1, "rwm"}}), limits({{true, "a", {}, {}, "rwm"}}));
   EXPECT_EQ(limits({{true, "c", 1, 3, "rw"}, {true, "a", {}, {}, "rwm"}, {true, "c", {}, {}, "m"}}),
             (Properties{{"DevicePolicy", "s", "auto"}, clear}));
   EXPECT_EQ(limits({{false, "", {}, {}, ""}}), (Properties{{"DevicePolicy", "s", "strict"}, clear}));

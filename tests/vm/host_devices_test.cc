@@ -23,7 +23,7 @@ TEST(HostDevices, WhatTheRulesAllow) {
     Rules rules;
     const char* allowed;
   } rows[] = {
-      {{}, "rwm"},
+      {{}, ""},
       {{{false, "a", {}, {}, "rwm"}}, ""},
       {{{false, "", {}, {}, ""}, {true, "b", 7, 1, "r"}}, "r"},
       {{{true, "b", 7, -1, "rw"}}, "rw"},

@@ -116,7 +116,7 @@ VmDevice translate(const spec::Device& device, const std::string& access) {
 std::string allowed_access(const Rules& rules, const spec::Device& device) {
   std::string allowed;
   for (char access : std::string_view("rwm")) {
-    bool allow = rules.empty();
+    bool allow = false;
     for (const spec::DeviceCgroup& rule : rules)
       if (matches(rule, device) && (rule.access.empty() || rule.access.find(access) != rule.access.npos))
         allow = rule.allow;
@@ -147,7 +147,7 @@ VmDevices translate_devices(spec::Config& config) {
     }
     if (!access.empty()) exact.push_back({true, device.type, device.major, device.minor, access});
   }
-  if (!rules.empty()) rules.insert(rules.end(), exact.begin(), exact.end());
+  rules.insert(rules.end(), exact.begin(), exact.end());
   return out;
 }
 

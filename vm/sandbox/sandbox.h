@@ -110,7 +110,7 @@ class Sandbox {
   // Calls it with the process's relay, where there is one.
   template <typename F>
   void with_relay(const std::string& id, const std::string& process_id, F&& use);
-  void start(const std::string& id);
+  void start(const std::string& id, std::chrono::seconds hooks);
   bool on_signal(const std::string& id, int signal, bool all);
   static void end_relays(std::map<std::string, ProcessEntry>& processes);
   void watch_volumes(const std::string& id) noexcept;

@@ -49,13 +49,13 @@ void Sandbox::with_relay(const std::string& id, const std::string& process_id, F
 }
 
 // The terminal's size is what it is at this moment: whoever got the master may have set it since the create.
-void Sandbox::start(const std::string& id) {
+void Sandbox::start(const std::string& id, std::chrono::seconds hooks) {
   require(id, {Status::kCreated}, "cannot start a container that is not created");
   {
     trace::Span span("start");
     std::optional<WindowSize> size;
     with_relay(id, "", [&](Relay& relay) { size = relay.window_size(); });
-    agent_->start_container(id, size);
+    agent_->start_container(id, size, hooks);
     // A change meanwhile may have come to the guest before that size did.
     with_relay(id, "", [&](Relay& relay) { relay.resize(); });
   }
@@ -262,7 +262,7 @@ Json Sandbox::handle(Message& request) {
     } else if (op == "create") {
       return create(body, request.fds);
     } else if (op == "start") {
-      start(id);
+      start(id, std::chrono::seconds(body.value("hooks", int64_t{0})));
     } else if (op == "exec") {
       exec(body, request.fds);
     } else if (op == "status") {

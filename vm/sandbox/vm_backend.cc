@@ -43,7 +43,9 @@ class VmBackend : public Backend {
   explicit VmBackend(BackendOptions options) : o_(std::move(options)) {}
 
   pid_t create(const CreateArgs& args) override;
-  void start(const ContainerRef& c) override { ask(c, {{"op", "start"}}, deadline::kControlReply); }
+  void start(const ContainerRef& c, std::chrono::seconds hooks) override {
+    ask(c, {{"op", "start"}, {"hooks", hooks.count()}}, deadline::kControlReply + hooks);
+  }
   pid_t exec(const ExecArgs& args) override;
   Status status(const ContainerRef& c) override;
   void kill(const ContainerRef& c, int signal, bool all) override;
