@@ -181,6 +181,11 @@ load helpers
     is "exit code on a terminal" "$status" 8
     like "output" "$out" 'a terminal'
 
+    # Its error comes before the hang-up.
+    try on_terminal "$HUSK" --root "$ROOT" exec --tty "$ID" no-such-program
+    is "exit code of what is not there" "$status" 255
+    like "error" "$out$err" 'no-such-program.*: executable file not found in .PATH'
+
     console_receiver 20 70
     # It starts at once: the receiver may be later.
     ok husk exec --tty --detach --console-socket "$T/tty.sock" --pid-file "$T/tty.pid" "$ID" \

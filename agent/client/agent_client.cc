@@ -72,13 +72,11 @@ AgentClient::~AgentClient() = default;
 AgentClient::Hello AgentClient::hello(const std::string& hostname, const std::string& log_level) {
   std::string entropy(kEntropy, '\0');
   check(getrandom(entropy.data(), entropy.size(), 0), "getrandom");
-  timespec now;
-  check(clock_gettime(CLOCK_REALTIME, &now), "clock_gettime");
   agent::Request asked;
   agent::HelloRequest& request = *asked.mutable_hello();
   request.set_protocol_version(wire::kProtocolVersion);
   request.set_entropy(entropy);
-  request.set_realtime_ns(now.tv_sec * 1'000'000'000 + now.tv_nsec);
+  request.set_realtime_ns(trace::now());
   request.set_hostname(hostname);
   request.set_log_level(log_level);
   request.set_trace(trace::on());
@@ -94,7 +92,14 @@ void AgentClient::mount_share(const std::string& tag, bool plugged_late) {
   agent::Request request;
   request.mutable_mount_share()->set_tag(tag);
   request.mutable_mount_share()->set_plugged_late(plugged_late);
+  request.mutable_mount_share()->set_realtime_ns(trace::now());
   impl_->call(request, "guest: mounting share " + tag);
+}
+
+void AgentClient::follow_clock() {
+  agent::Request notice;
+  notice.mutable_follow_clock()->set_realtime_ns(trace::now());
+  impl_->frames.tell(notice);
 }
 
 void AgentClient::configure_network(const std::string& network, const std::vector<Card>& cards) {

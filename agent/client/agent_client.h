@@ -87,8 +87,11 @@ class AgentClient {
   // Has the guest keep spans where this process does.
   Hello hello(const std::string& hostname, const std::string& log_level);
 
-  // plugged_late: after the guest's kernel looked for devices.
+  // plugged_late: after the guest's kernel looked for devices. Sets the guest's clock as well: by the time
+  // that it had from hello() it had not booted.
   void mount_share(const std::string& tag, bool plugged_late);
+  // Tells the time and does not wait. The guest corrects what is no matter of the message's own way.
+  void follow_clock();
   struct Card {
     std::string port;  // PCI address in the guest
     Interface interface;

@@ -7,6 +7,8 @@
 namespace husk::guest {
 
 void set_clock(int64_t realtime_ns);
+// Where ours is off by more than such news may be late: slowly, or at once where it is far off.
+void follow_clock(int64_t realtime_ns);
 // Credits the bytes to the pool and has the generator take a new key.
 void add_entropy(std::string_view bytes);
 

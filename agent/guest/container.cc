@@ -235,6 +235,11 @@ void Container::remove() {
   for (const auto& process : all) wait_end(*process, "process " + process->id());
   cgroup_.remove(deadline::kCgroupRemove);
   finish(*init_, {});
+  // Volumes are let go of here: it may take as long as the host's file system takes, and who is the last to
+  // know this container may be the thread that hears the host.
+  std::vector<std::shared_ptr<void>> held;
+  std::lock_guard lock(mutex_);
+  held.swap(held_);
 }
 
 }  // namespace husk::guest

@@ -83,7 +83,7 @@ class Container {
   const bool no_new_keyring_;
   const spec::Config config_;
   const DeviceNumbers numbers_;
-  const std::vector<std::shared_ptr<void>> held_;
+  std::vector<std::shared_ptr<void>> held_;  // until remove()
   Cgroup cgroup_;
   std::shared_ptr<Process> init_;
   std::once_flag synced_;

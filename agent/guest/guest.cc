@@ -66,7 +66,8 @@ std::vector<std::shared_ptr<Container>> Guest::containers() const {
 }
 
 void Guest::remove_container(const std::string& id) {
-  container(id)->remove();
+  const std::shared_ptr<Container> gone = container(id);  // what it takes to let go of it takes no lock
+  gone->remove();
   std::lock_guard lock(mutex_);
   containers_.erase(id);
 }

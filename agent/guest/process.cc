@@ -59,22 +59,26 @@ void Process::set_exit(ExitStatus status) {
 
 void Process::start(const std::optional<WindowSize>& size) {
   std::lock_guard start_lock(start_mutex_);
+  UniqueFd console;
   {
     std::lock_guard lock(mutex_);
     if (started_) throw Error(ErrorKind::kWrongState, "the process was started already");
     // Before the gate opens: a process that is running must never look as if it was only created.
     started_ = true;
-    if (console_ && size) set_window_size(console_.get(), *size);
-    console_.reset();
+    console = std::move(console_);
   }
+  // Without the lock: who has the terminal open in the container can keep us here.
+  if (console && size) set_window_size(console.get(), *size);
+  console.reset();
   init_->start();
   init_->take_child();  // the reaper's now
   init_.reset();
 }
 
 void Process::hang_up() {
+  UniqueFd console;  // closed without the lock
   std::lock_guard lock(mutex_);
-  console_.reset();
+  console = std::move(console_);
 }
 
 bool Process::started() const {

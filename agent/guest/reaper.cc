@@ -52,29 +52,35 @@ void Reaper::run() {
     }
     uint64_t count;
     (void)!read(wake_.get(), &count, sizeof count);
-    std::lock_guard lock(mutex_);
-    if (holds_ == 0)
-      reap_orphans();
-    else
-      reap_watched();
+    std::vector<Ended> ended;
+    {
+      std::lock_guard lock(mutex_);
+      if (holds_ == 0)
+        reap_orphans(ended);
+      else
+        reap_watched(ended);
+    }
+    for (const auto& [on_exit, status] : ended) on_exit(status);
   }
 }
 
-bool Reaper::reap(pid_t pid, const std::function<void(ExitStatus)>& on_exit) {
+// True when it has ended.
+bool Reaper::reap(pid_t pid, std::function<void(ExitStatus)>& on_exit, std::vector<Ended>& ended) {
   siginfo_t info{};
   if (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) return false;
   if (on_exit)
-    on_exit(info.si_code == CLD_EXITED ? ExitStatus{info.si_status, 0} : ExitStatus{0, info.si_status});
+    ended.emplace_back(std::move(on_exit), info.si_code == CLD_EXITED ? ExitStatus{info.si_status, 0}
+                                                                      : ExitStatus{0, info.si_status});
   return true;
 }
 
-void Reaper::reap_watched() {
+void Reaper::reap_watched(std::vector<Ended>& ended) {
   for (auto it = watched_.begin(); it != watched_.end();)
-    it = reap(it->first, it->second) ? watched_.erase(it) : std::next(it);
+    it = reap(it->first, it->second, ended) ? watched_.erase(it) : std::next(it);
 }
 
 // Everything that has ended, watched or not.
-void Reaper::reap_orphans() {
+void Reaper::reap_orphans(std::vector<Ended>& ended) {
   for (;;) {
     siginfo_t info{};
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
@@ -84,7 +90,7 @@ void Reaper::reap_orphans() {
       on_exit = std::move(it->second);
       watched_.erase(it);
     }
-    if (!reap(info.si_pid, on_exit)) return;
+    if (!reap(info.si_pid, on_exit, ended)) return;
   }
 }
 

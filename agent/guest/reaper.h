@@ -11,6 +11,8 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include "libcontainer/base/fd.h"
 #include "libcontainer/base/process.h"
@@ -33,15 +35,17 @@ class Reaper {
     Reaper& reaper_;
   };
 
-  // on_exit runs once, in the reaper's thread, after the child was reaped: it must be quick and not throw.
-  // Call with a Hold in hand, for a child that nobody has reaped.
+  // on_exit runs once, in the reaper's thread and without its lock, after the child was reaped: it must be
+  // quick and not throw. Call with a Hold in hand, for a child that nobody has reaped.
   void watch(pid_t pid, std::function<void(ExitStatus)> on_exit);
 
  private:
+  using Ended = std::pair<std::function<void(ExitStatus)>, ExitStatus>;  // who is to be told of what
+
   void run();
-  void reap_watched();
-  void reap_orphans();
-  bool reap(pid_t pid, const std::function<void(ExitStatus)>& on_exit);
+  void reap_watched(std::vector<Ended>& ended);
+  void reap_orphans(std::vector<Ended>& ended);
+  static bool reap(pid_t pid, std::function<void(ExitStatus)>& on_exit, std::vector<Ended>& ended);
   void wake();
 
   std::mutex mutex_;

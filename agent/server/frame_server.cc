@@ -15,13 +15,14 @@ namespace {
 
 constexpr unsigned kReady = 2;  // workers
 
-// A signal to one process: nothing to wait for, and what is asked for behind it finds it done.
+// A signal to one process, or the time: nothing to wait for, and what is asked for behind it finds it done.
 void heed(guest::Guest& guest, const wire::Frame& frame) {
   agent::Request request;
-  if (!request.ParseFromString(frame.data) || !request.has_signal() || request.signal().all())
+  if (!request.ParseFromString(frame.data)) throw Error(ErrorKind::kInvalid, "no request");
+  if (!request.has_follow_clock() && (!request.has_signal() || request.signal().all()))
     throw Error(ErrorKind::kInvalid, "no notice");
   const agent::Reply reply = answer(guest, request);
-  if (reply.has_error_json()) guest::log_debug("a signal: " + reply.error_json());
+  if (reply.has_error_json()) guest::log_debug("a notice: " + reply.error_json());
 }
 
 }  // namespace

@@ -66,6 +66,7 @@ void hello(const agent::HelloRequest& request, agent::HelloReply& reply) {
 }
 
 void mount_share(guest::Guest& guest, const agent::MountShareRequest& request) {
+  if (owns_machine() && request.realtime_ns() > 0) guest::set_clock(request.realtime_ns());
   trace::Span span("MountShare");
   guest.mount_share(checked_id(request.tag()), request.plugged_late());
 }
@@ -153,6 +154,9 @@ void carry_out(guest::Guest& guest, const Request& request, Reply& reply) {
       return configure_network(guest, request.configure_network());
     case Request::kStart:
       return start(guest, request.start());
+    case Request::kFollowClock:
+      if (owns_machine()) guest::follow_clock(request.follow_clock().realtime_ns());
+      return;
     case Request::kSignal:
       return signal_process(guest, request.signal());
     case Request::kRemove:

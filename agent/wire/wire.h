@@ -9,7 +9,7 @@
 namespace husk::wire {
 
 // Raised whenever agent.proto, or a bound below, changes meaning.
-inline constexpr uint32_t kProtocolVersion = 10;
+inline constexpr uint32_t kProtocolVersion = 11;
 inline constexpr size_t kMaxChunk = 64u << 10;      // of stdin, and of a channel (channel.h)
 inline constexpr size_t kStdinWindow = 256u << 10;  // of stdin on the way, see Output.stdin_taken
 inline constexpr size_t kOutputWindow = 4u << 20;   // the same of each output, see Input.stdout_taken

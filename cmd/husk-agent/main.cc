@@ -10,6 +10,7 @@
 
 #include "agent/guest/boot.h"
 #include "agent/guest/guest.h"
+#include "agent/guest/log.h"
 #include "agent/guest/parking.h"
 #include "agent/guest/pci.h"
 #include "agent/server/frame_server.h"
@@ -20,10 +21,14 @@
 namespace {
 
 constexpr size_t kThreadStack = 512u << 10;              // one or two a session; no handler recurses
+constexpr int kPriority = -20;                           // nice, of all our threads
 constexpr const char* kInitInGuest = "/sbin/husk-init";  // a link to ourselves
 
 void prepare_process() {
   signal(SIGPIPE, SIG_IGN);
+  // A container's share of the CPU may be a hundred times the default one: an exec, a kill have to come
+  // through.
+  setpriority(PRIO_PROCESS, 0, kPriority);
   // Threads that mostly share one CPU need no heap each.
   mallopt(M_ARENA_MAX, 1);
   pthread_attr_t attributes;
@@ -48,7 +53,8 @@ void prepare_process() {
 
 // Everything that can be made before there is a host to serve.
 struct Agent {
-  husk::InitProgram init_program{kInitInGuest, false};  // boot() has made the root read-only
+  // boot() has made the root read-only.
+  husk::InitProgram init_program{kInitInGuest, {.sealed = false, .own_priority = true}};
   husk::guest::Reaper reaper;
   husk::guest::Guest guest{reaper, init_program};
   husk::FrameServer frames{guest};
@@ -69,7 +75,13 @@ struct Agent {
     setpriority(PRIO_PROCESS, 0, 19);  // this thread's
     init_program.wait_for_time();
     husk::guest::quieten();
-    for (;; init_program.wait_for_time()) prepare_init();
+    for (;; init_program.wait_for_time()) {
+      try {
+        prepare_init();
+      } catch (const std::exception& e) {  // no more processes, no memory: an exec will make its own
+        husk::guest::log_warning(std::string("a spare husk-init: ") + e.what());
+      }
+    }
   }
 };
 

@@ -44,6 +44,8 @@ inline constexpr seconds kDnsAnswer{15};       // husk-sandbox: Docker's answer 
 // husk-sandbox: a network namespace has been quiet for so long: what was made there is complete. And at the
 // latest.
 inline constexpr milliseconds kNetworkSettled{200}, kNetworkSettling{2000};
+// husk-sandbox: between two tellings of the time, where the host's clock is not set meanwhile.
+inline constexpr seconds kClockFollows{600};
 // husk-sandbox: between two tellings of what the host changed in volumes, where somebody in the guest watches
 // one of them, and where nobody does.
 inline constexpr milliseconds kChangesWatched{100}, kChangesUnwatched{1000};

@@ -8,6 +8,7 @@
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/fd.h"
+#include "libcontainer/linux/terminal.h"
 #include "spec/config.h"
 #include "spec/fields.h"
 
@@ -70,6 +71,7 @@ struct InitRequest : RequestHead {
   UniqueFd listener;     // the connection to the agent that answers calls, and what it is told
   std::string listener_state;
   pid_t pid = 0;  // stage 2's, as the parent sees it
+  Terminal terminal;  // of a process with one; to the very end: its leader dies when the master goes
   std::vector<std::string> warnings;
 
   const spec::Process& process() const { return *config.process; }

@@ -128,12 +128,11 @@ void fill_dev(const InitRequest& r, const Root& root) {
   link_default_devices(root);
 }
 
-Terminal open_console(const InitRequest& r, const Root& root) {
-  if (!r.process().terminal) return {};
-  Terminal terminal = open_terminal(root, r.process().console_size);
-  mount_console(root, terminal);
-  attach_terminal(terminal);
-  return terminal;
+void open_console(InitRequest& r, const Root& root) {
+  if (!r.process().terminal) return;
+  r.terminal = open_terminal(root, r.process().console_size);
+  mount_console(root, r.terminal);
+  attach_terminal(r.terminal);
 }
 
 void seal_rootfs(const InitRequest& r, const Root& root) {
@@ -192,7 +191,7 @@ void apply_sysctls_of(const InitRequest& r, bool network) {
   make_mounts(r, root);
   fill_dev(r, root);
   root.make_dirs(r.process().cwd);
-  Terminal terminal = open_console(r, root);
+  open_console(r, root);
   mounts.end();
   hold_for_hooks(r);
   check(fchdir(root.fd()), "chdir to the root");  // where createContainer hooks find themselves, as runc's do
@@ -204,7 +203,7 @@ void apply_sysctls_of(const InitRequest& r, bool network) {
 
   // What we become.
   Program program = become_process(r);
-  stand_at_gate(r, terminal, program);
+  stand_at_gate(r, program);
   run_hooks_of(r, r.config.hooks.start_container, "created");
   execute(r, program);
 }

@@ -16,11 +16,10 @@
 namespace husk {
 namespace {
 
-Terminal open_console(const InitRequest& r) {
-  if (!r.process().terminal) return {};
-  Terminal terminal = open_terminal(Root("/"), r.process().console_size);
-  attach_terminal(terminal);
-  return terminal;
+void open_console(InitRequest& r) {
+  if (!r.process().terminal) return;
+  r.terminal = open_terminal(Root("/"), r.process().console_size);
+  attach_terminal(r.terminal);
 }
 
 [[noreturn]] void stage2(InitRequest& r) {
@@ -28,9 +27,9 @@ Terminal open_console(const InitRequest& r) {
   umask(0);
   setsid();
   if (!r.no_new_keyring && !r.id.empty()) join_session_keyring("_ses." + r.id);
-  Terminal terminal = open_console(r);
+  open_console(r);
   Program program = become_process(r);
-  stand_at_gate(r, terminal, program);
+  stand_at_gate(r, program);
   execute(r, program);
 }
 

@@ -14,7 +14,7 @@ namespace husk {
 InitProgram::Waiting InitProgram::spawn_waiting(const std::vector<int>& preserve_fds,
                                                 bool die_with_thread) const {
   auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
-  UniqueFd copy = sealed_ ? open_program_copy(path_) : UniqueFd();
+  UniqueFd copy = options_.sealed ? open_program_copy(path_) : UniqueFd();
   SpawnOptions o;
   o.argv = {copy ? fd_path(copy.get()) : path_, kInitVerb};
   o.die_with_parent = die_with_thread;
@@ -24,18 +24,22 @@ InitProgram::Waiting InitProgram::spawn_waiting(const std::vector<int>& preserve
   return {spawn(o), std::move(ours)};
 }
 
-InitProgram::Waiting InitProgram::take(const std::vector<int>& preserve_fds) {
-  if (preserve_fds.empty()) {
-    std::lock_guard lock(mutex_);
-    while (!spares_.empty()) {
-      Waiting spare = std::move(spares_.back());
-      spares_.pop_back();
-      if (wait_pidfd(spare.child.pidfd.get(), std::chrono::milliseconds(0))) continue;
-      setpriority(PRIO_PROCESS, static_cast<id_t>(spare.child.pid), 0);  // whoever prepared it had time
-      return spare;
-    }
+std::optional<InitProgram::Waiting> InitProgram::take_spare() {
+  std::lock_guard lock(mutex_);
+  while (!spares_.empty()) {
+    Waiting spare = std::move(spares_.back());
+    spares_.pop_back();
+    if (!wait_pidfd(spare.child.pidfd.get(), std::chrono::milliseconds(0))) return spare;
   }
-  return spawn_waiting(preserve_fds, true);
+  return {};
+}
+
+InitProgram::Waiting InitProgram::take(const std::vector<int>& preserve_fds) {
+  std::optional<Waiting> taken;
+  if (preserve_fds.empty()) taken = take_spare();
+  if (!taken) taken = spawn_waiting(preserve_fds, true);
+  if (options_.own_priority) setpriority(PRIO_PROCESS, static_cast<id_t>(taken->child.pid), 0);
+  return std::move(*taken);
 }
 
 std::optional<InitProgram::Waiting> InitProgram::take_newborn(const std::string& cgroup) {

@@ -15,10 +15,16 @@ namespace husk {
 
 class InitProgram {
  public:
-  // sealed: what runs in a container (and can be reached there as /proc/PID/exe for a moment) is a sealed
-  // copy in memory, not the file that the next container starts from (CVE-2019-5736). Not needed where the
-  // file cannot be written to.
-  explicit InitProgram(std::string path, bool sealed = true) : path_(std::move(path)), sealed_(sealed) {}
+  struct Options {
+    // What runs in a container (and can be reached there as /proc/PID/exe for a moment) is a sealed copy in
+    // memory, not the file that the next container starts from (CVE-2019-5736). Not needed where the file
+    // cannot be written to.
+    bool sealed = true;
+    // It runs at the default priority (nice 0), not at its maker's.
+    bool own_priority = false;
+  };
+  explicit InitProgram(std::string path) : InitProgram(std::move(path), Options()) {}
+  InitProgram(std::string path, Options options) : path_(std::move(path)), options_(options) {}
 
   // A husk-init that reads its request from the other end of `control`.
   struct Waiting {
@@ -42,9 +48,10 @@ class InitProgram {
 
  private:
   Waiting spawn_waiting(const std::vector<int>& preserve_fds, bool die_with_thread) const;
+  std::optional<Waiting> take_spare();
 
   const std::string path_;
-  const bool sealed_;
+  const Options options_;
   std::mutex mutex_;
   std::condition_variable asked_;
   bool spare_wanted_ = false;

@@ -188,7 +188,7 @@ Program become_process(InitRequest& r) {
   return program;
 }
 
-void stand_at_gate(InitRequest& r, const Terminal& terminal, const Program& program) {
+void stand_at_gate(InitRequest& r, const Program& program) {
   // As pid 1 of a pid namespace the default action of a signal would be nothing at all; a `kill` of a created
   // container has to end it. execve(2) sets them back.
   for (int s : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGABRT, SIGALRM})
@@ -196,7 +196,7 @@ void stand_at_gate(InitRequest& r, const Terminal& terminal, const Program& prog
   // From here on the parent's end is seen as EOF. The death signal has to go: it is sent when the *thread*
   // that spawned us ends, and start() may be called by another one much later.
   check(prctl(PR_SET_PDEATHSIG, 0), "PR_SET_PDEATHSIG");
-  send_ready(r, terminal.master.get());
+  send_ready(r, r.terminal.master.get());
   wait_for_start(r);
   r.started_ns = trace::now();
   if (!program.filtered) load_filter(r);

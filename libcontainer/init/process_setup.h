@@ -24,7 +24,7 @@ Program become_process(InitRequest& request);
 
 // The gate: "ready", then waits for "start"; then the filter, where no_new_privs lets it come this late: the
 // start's hooks run under it, too.
-void stand_at_gate(InitRequest& request, const Terminal& terminal, const Program& program);
+void stand_at_gate(InitRequest& request, const Program& program);
 
 // CPUs, fds, execve. Throws when execve fails.
 [[noreturn]] void execute(InitRequest& request, const Program& program);

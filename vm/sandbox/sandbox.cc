@@ -41,7 +41,10 @@ Sandbox::Sandbox(BootRequest boot)
   disks_ = std::make_unique<Disks>(plug_mutex_, *machine_, *agent_);
   console_ = std::make_unique<Console>(machine_->take_console());
   relay_ends_ = std::make_unique<RelayEnds>();
-  boot_thread_ = std::thread([this] { boot_guest(); });
+  clock_ = std::make_unique<GuestClock>(*agent_);
+  boot_thread_ = std::thread([this] {
+    if (boot_guest()) clock_->follow();
+  });
 }
 
 Sandbox::~Sandbox() {
@@ -93,7 +96,8 @@ std::future<void> Sandbox::plug_share() {
   });
 }
 
-void Sandbox::boot_guest() {
+// False: it did not boot.
+bool Sandbox::boot_guest() {
   trace::name_thread("boot");
   std::unique_ptr<Error> error;
   try {
@@ -113,10 +117,12 @@ void Sandbox::boot_guest() {
   } catch (const std::exception& e) {  // no thread, no memory
     error = std::make_unique<Error>(ErrorKind::kInternal, std::string("booting the VM: ") + e.what());
   }
+  const bool well = !error;
   std::lock_guard lock(mutex_);
   booted_ = true;
   boot_error_ = std::move(error);
   booted_changed_.notify_all();
+  return well;
 }
 
 void Sandbox::wait_for_guest() {
@@ -251,6 +257,7 @@ void Sandbox::end() noexcept {
     std::lock_guard plug_lock(plug_mutex_);
     machine_->end();
   }
+  if (clock_) clock_->stop();
   if (boot_thread_.joinable()) boot_thread_.join();
   std::map<std::string, Container> containers;
   {

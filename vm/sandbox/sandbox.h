@@ -19,6 +19,7 @@
 #include "vm/sandbox/console.h"
 #include "vm/sandbox/control.h"
 #include "vm/sandbox/disks.h"
+#include "vm/sandbox/guest_clock.h"
 #include "vm/sandbox/networks.h"
 #include "vm/sandbox/relay.h"
 #include "vm/sandbox/relay_ends.h"
@@ -88,7 +89,7 @@ class Sandbox {
   bool resume_machine();
   void meet_agent();
   std::future<void> plug_share();
-  void boot_guest();
+  bool boot_guest();
   void add_container(const std::string& id, bool takes_all);
   void add_mounts(const Json& body, std::vector<UniqueFd>& fds);
   std::vector<AgentClient::Device> plug_devices(const std::string& id, const Json& wanted,
@@ -138,8 +139,9 @@ class Sandbox {
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<VolumeChanges> changes_;
   std::unique_ptr<RelayEnds> relay_ends_;
-  std::thread boot_thread_;
-  bool resumed_ = false;  // from a template
+  std::unique_ptr<GuestClock> clock_;
+  std::thread boot_thread_;  // boots, and follows the clock
+  bool resumed_ = false;     // from a template
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable booted_changed_;
