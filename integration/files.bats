@@ -138,6 +138,22 @@ check_files() {
     nothing_left
 }
 
+@test "what the host writes in place is what the next open reads, whatever size and times it has" {
+    files_bundle bundle
+    program sleep 1000
+    running
+    local text
+    for text in AAAA BBBB CCCC; do
+        printf "$text" >"$T/volume/file"
+        printf "$text" >"$BUNDLE/rootfs/home/file"
+        touch -d @1000000 "$T/volume/file" "$BUNDLE/rootfs/home/file"
+        sleep 1.1 # for so long the guest may not ask for times that it knows
+        ok husk exec "$ID" cat /volume/file /home/file
+        is "content" "$out" "$text$text"
+    done
+    ok husk delete --force "$ID"
+}
+
 # The host's programs, read-only, in a root file system that has nothing else.
 host_bundle() {
     new_bundle

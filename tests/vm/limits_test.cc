@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/base/kind_of.h"
+
 namespace husk::vm {
 namespace {
 
@@ -48,6 +50,11 @@ TEST(HostResources, BlockIoIsTheHosts) {
   EXPECT_TRUE(host_resources(config, &size).block_io);
   EXPECT_FALSE(host_resources(config, nullptr).block_io) << "a member's cgroup does not hold the VM";
   EXPECT_FALSE(guest_resources(wanted).block_io);
+  spec::Resources tight;
+  tight.memory.emplace().limit = kMinGuestMemory;
+  EXPECT_EQ(guest_resources(tight).memory->limit, kMinGuestMemory);
+  --*tight.memory->limit;
+  EXPECT_EQ(kind_of([&] { guest_resources(tight); }), ErrorKind::kInvalid);
   EXPECT_EQ(guest_resources(wanted).cpu->cpus, "");
 }
 

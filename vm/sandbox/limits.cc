@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "libcontainer/base/error.h"
 #include "libcontainer/linux/systemd_unit.h"
 
 namespace husk::vm {
@@ -24,6 +25,11 @@ spec::CpuResources host_cpu(const spec::CpuResources& wanted) {
 }
 
 spec::Resources guest_resources(spec::Resources wanted) {
+  if (const int64_t limit = wanted.memory ? wanted.memory->limit.value_or(0) : 0;
+      limit > 0 && limit < kMinGuestMemory)
+    throw Error(ErrorKind::kInvalid, "linux.resources.memory.limit: " + std::to_string(limit) +
+                                         " bytes are less than a process takes (" +
+                                         std::to_string(kMinGuestMemory) + ")");
   wanted.block_io.reset();
   if (wanted.cpu) {
     wanted.cpu->cpus.clear();

@@ -34,7 +34,9 @@ spec::CpuResources host_cpu(const spec::CpuResources& wanted);
 // The memory limit of a cgroup that holds a VM; nothing where its maker had none.
 spec::Resources vm_memory_limit(const Cgroup& cgroup);
 // What the guest's cgroup takes: everything but the cpuset and block I/O, which name the host's CPUs and
-// disks.
+// disks. Throws kInvalid for less memory than any process takes there (kMinGuestMemory): its kernel would
+// rather read a program's pages again and again than end it.
+inline constexpr int64_t kMinGuestMemory = 512 << 10;  // bytes
 spec::Resources guest_resources(spec::Resources wanted);
 
 // Sets them on the host, and on the cgroup's unit of systemd (empty: none). Of what the guest has no
