@@ -25,10 +25,10 @@ void add_capability(spec::Process& process, const std::string& name) {
 }  // namespace
 
 void ProcessFlags::add_to(Flags& flags) {
-  flags.optional_text("--cwd", cwd, "working directory in the container")
+  flags.text("--cwd", cwd, "working directory in the container")
       .list("-e,--env", env, "set an environment variable, NAME=value")
       .flag("-t,--tty", tty, "allocate a terminal")
-      .optional_text("-u,--user", user, "UID[:GID]")
+      .text("-u,--user", user, "UID[:GID]")
       .numbers("-g,--additional-gids", additional_gids, "additional group")
       .text("--process-label", process_label, "SELinux label (not supported in the guest)")
       .text("--apparmor", apparmor, "AppArmor profile (not supported in the guest)")
@@ -51,8 +51,8 @@ void fill_from(spec::Process& process, const spec::Process& container) {
 spec::Process build_process(spec::Process base, const ProcessFlags& flags, const Args& args) {
   base.args = args;
   base.terminal = flags.tty;
-  if (flags.cwd) base.cwd = *flags.cwd;
-  if (flags.user) set_user(base.user, *flags.user);
+  if (!flags.cwd.empty()) base.cwd = flags.cwd;
+  if (!flags.user.empty()) set_user(base.user, flags.user);
   if (!flags.process_label.empty()) base.selinux_label = flags.process_label;
   if (!flags.apparmor.empty()) base.apparmor_profile = flags.apparmor;
   if (flags.no_new_privs) base.no_new_privileges = true;

@@ -1,7 +1,6 @@
 // The process that exec runs: from --process, or the container's own with what the flags change.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +10,7 @@
 namespace husk::cmd {
 
 struct ProcessFlags {
-  std::optional<std::string> cwd, user;
+  std::string cwd, user;  // empty: the container's
   std::string process_label, apparmor;
   std::vector<std::string> env, caps;
   std::vector<uint32_t> additional_gids;

@@ -23,7 +23,8 @@ class Flags {
   Flags(const std::string& usage, const std::string& about);
   ~Flags();
 
-  // names as in CLI11: "-b,--bundle". The targets keep their value when the flag isn't given.
+  // names as in CLI11: "-b,--bundle", a long one each. The targets keep their value when the flag isn't
+  // given.
   Flags& flag(const char* names, bool& target, const char* help);
   Flags& text(const char* names, std::string& target, const char* help);
   Flags& optional_text(const char* names, std::optional<std::string>& target, const char* help);
@@ -37,7 +38,9 @@ class Flags {
   // Everything from the first word that is no flag on is left alone (exec's command, the global flags'
   // command).
   Flags& stop_at_first_word();
-  // Returns the words that are no flags. Throws Error(kInvalid), HelpShown.
+  // Returns the words that are no flags, without a first `--`, which ends the flags. Words are read as Go's
+  // flag package reads them: -flag as --flag, `=value`, a switch's `=false`. Throws Error(kInvalid),
+  // HelpShown.
   Args parse(const Args& args);
   std::string help() const;
 

@@ -7,6 +7,17 @@
 #include "cmd/husk/table.h"
 
 namespace husk::cmd {
+namespace {
+
+// Behind the id -f is an option of ps(1)'s, but with a format that ps(1) does not know.
+bool has_own_flag(const Args& words) {
+  if (words.size() < 2 || words.size() > 3) return false;
+  if (!words[1].starts_with("-f") && !words[1].starts_with("--format")) return false;
+  return words.back().ends_with("json") || words.back().ends_with("table");
+}
+
+}  // namespace
+
 int ps(Context& context, const Args& args) {
   std::string format = "table";
   Flags flags("husk ps [options] ID [ps options]",
@@ -14,8 +25,7 @@ int ps(Context& context, const Args& args) {
               "pids (json). ps options: as of ps(1), which is run where there is no VM; by default -ef.");
   flags.text("-f,--format", format, "table or json").stop_at_first_word();
   Args words = flags.parse(args);
-  // runc takes its own flag behind the id as well; the rest would be ps(1)'s options.
-  if (words.size() > 1 && (words[1] == "-f" || words[1].starts_with("--format"))) {
+  if (has_own_flag(words)) {
     const std::string id = words[0];
     words = flags.parse(Args(words.begin() + 1, words.end()));
     words.insert(words.begin(), id);

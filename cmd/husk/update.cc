@@ -54,7 +54,7 @@ spec::Resources read_resources(const std::string& path) {
 }
 
 std::optional<int64_t> size_of(const char* flag, const std::optional<std::string>& text) {
-  if (!text) return std::nullopt;
+  if (!text || text->empty()) return std::nullopt;
   return with_context(flag, [&] { return spec::parse_size(*text); });
 }
 
