@@ -1,13 +1,13 @@
 # Bad input, creates that fail, processes of husk's that are killed: one clear line, exit code 1, nothing lost and nothing left.
 load helpers
 
-# refused REGEX WORD...: the command fails with exit code 1 (exec: 255), one line on stderr that matches, and the same in the JSON log.
+# refused REGEX WORD...: the command fails with exit code 1 (exec: 255, or CODE), one line on stderr that matches, and the same in the JSON log.
 refused() {
     local regex=$1
     shift
     rm -f "$T/log.json"
     try husk --log "$T/log.json" --log-format json "$@" </dev/null
-    is "exit code of $*" "$status" "$([[ $1 == exec ]] && echo 255 || echo 1)"
+    is "exit code of $*" "$status" "${CODE:-$([[ $1 == exec ]] && echo 255 || echo 1)}"
     like "error of $*" "$err" "$regex"
     is "stdout of $*" "$out" ""
     # runc hands a hook's lines on as they are.
@@ -146,6 +146,26 @@ END
     refused 'not running|stopped' pause "$ID"
     ! is_husk || refused 'stopped|not running' exec "$ID" true
     ok husk delete "$ID"
+    nothing_left
+}
+
+@test "exec: 1 for what is wrong before there is an id, 255 behind it" {
+    sleeper
+    running
+    local words
+    for words in '' -no-such-flag '-g x ID true' '--preserve-fds x ID true' --pid-file '-detach=maybe ID true'; do
+        if is_husk; then
+            CODE=1 refused . exec ${words/ID/$ID}
+        else
+            try husk exec ${words/ID/$ID}
+            is "exit code of exec $words" "$status" 1
+        fi
+    done
+    for words in ID '-u x ID true' '-p /no/such/file ID' '-no-such-flag=1 --help' "ID /no/such/program"; do
+        try husk exec ${words/ID/$ID}
+        is "exit code of exec $words" "$status" "$([[ $words == -no* ]] && echo 1 || echo 255)"
+    done
+    ok husk delete --force "$ID"
     nothing_left
 }
 

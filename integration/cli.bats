@@ -301,6 +301,8 @@ load helpers
     wait_output "$ID" hup
     ok husk kill "$ID" 15
     wait_output "$ID" term
+    ok husk kill "$ID" ''
+    until_ok "SIGTERM again" eval '[[ $(grep -c term "$T/$ID.out") == 2 ]]'
     ok husk exec --detach --pid-file "$T/exec.pid" "$ID" sleep 1000
     ok husk kill --all "$ID" 9
     wait_status "$ID" stopped
@@ -374,11 +376,20 @@ load helpers
     like "version" "$out" 'version .*spec: 1\.'
     ok "$HUSK" --help
     like "help" "$out" 'create.*start'
-    local command
+    local command words
     for command in create start run state kill delete exec list ps pause resume spec features; do
         ok "$HUSK" "$command" --help
         like "help of $command" "$out" "$command"
+        printf '%s' "$out" >"$T/help"
+        for words in "help $command" "h $command"; do
+            ok "$HUSK" $words
+            is "$words" "$out" "$(cat "$T/help")"
+        done
     done
+    ok "$HUSK" help
+    like "help" "$out" 'create.*start'
+    try "$HUSK" help no-such-command
+    like "error" "$err" 'no-such-command'
 }
 
 @test "flags as Go reads them: one dash or two, =VALUE, --" {

@@ -111,7 +111,7 @@ load helpers
         wait_output "$ID" "got ${row#*:}\."
     done
     local bad
-    for bad in 65 -1 SIGNOTHING RTMIN+31 RTMAX-31 '' '9 '; do
+    for bad in 65 -1 SIGNOTHING RTMIN+31 RTMAX-31 '9 '; do
         try husk kill "$ID" "$bad"
         is "exit code of «$bad»" "$status" 1
     done

@@ -10,8 +10,7 @@ constexpr Command kCommands[] = {
     {"state", "print the state of a container as JSON", state},
     {"kill", "send a signal to a container's init process", kill},
     {"delete", "delete a container and all that belongs to it", remove},
-    // As runc: any other code would be the process's.
-    {"exec", "run another process in a container", exec, 255},
+    {"exec", "run another process in a container", exec},
     {"list", "list the containers under the root", list},
     {"ps", "list the processes in a container", ps},
     {"pause", "suspend all processes in a container", pause},
@@ -41,7 +40,7 @@ std::string command_list() {
     name.resize(14, ' ');
     out += name + command.help + "\n";
   }
-  return out + "\n`husk COMMAND --help` tells more, and so does husk(8).";
+  return out + "\n`husk help COMMAND` or `husk COMMAND --help` tells more, and so does husk(8).";
 }
 
 }  // namespace husk::cmd

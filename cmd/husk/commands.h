@@ -9,7 +9,6 @@ struct Command {
   const char* name;
   const char* help;
   int (*run)(Context& context, const Args& args);  // returns husk's exit code
-  int error_code = 1;                              // the exit code when it throws
 };
 
 // Null when there is none of this name.

@@ -30,10 +30,13 @@ struct Globals {
 
 class Context {
  public:
-  explicit Context(Globals globals) : globals_(std::move(globals)), store_(globals_.root) {}
+  // error_code: husk's exit code when the command throws; it outlives the context.
+  Context(Globals globals, int& error_code)
+      : globals_(std::move(globals)), store_(globals_.root), error_code_(error_code) {}
 
   const Globals& globals() const { return globals_; }
   const Store& store() const { return store_; }
+  void set_error_code(int code) { error_code_ = code; }
   // Both are made at their first use, which reads husk.toml.
   // The one for new containers, as flag and file have it.
   Backend& new_backend();
@@ -44,6 +47,7 @@ class Context {
  private:
   Globals globals_;
   Store store_;
+  int& error_code_;
   std::unique_ptr<Backend> new_backend_, vm_backend_, host_backend_;
 };
 

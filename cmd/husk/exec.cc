@@ -32,8 +32,6 @@ Args parse(ExecFlags& f, const Args& args) {
   f.process.add_to(flags);
   Args words = flags.parse(args);
   check_words("exec", words, 1, SIZE_MAX);
-  if (words.size() < 2 && f.process_file.empty())
-    throw Error(ErrorKind::kInvalid, "exec: no command given (process args cannot be empty)");
   return words;
 }
 
@@ -57,6 +55,9 @@ spec::Process load_process(const ExecFlags& f, const Container& container, const
 int exec(Context& context, const Args& args) {
   ExecFlags f;
   const Args words = parse(f, args);
+  context.set_error_code(255);  // as runc from here on: any other would be the process's
+  if (words.size() < 2 && f.process_file.empty())
+    throw Error(ErrorKind::kInvalid, "exec: no command given (process args cannot be empty)");
   Container container = context.load(words[0]);
   container.check_exec(f.ignore_paused);
   spec::Process process = load_process(f, container, words);

@@ -10,7 +10,8 @@ int kill(Context& context, const Args& args) {
   flags.flag("-a,--all", all, "to all processes of the container; also to a stopped one's");
   const Args words = flags.parse(args);
   check_words("kill", words, 1, 2);
-  const int signal = spec::parse_signal(words.size() > 1 ? words[1] : "SIGTERM");
+  const bool given = words.size() > 1 && !words[1].empty();
+  const int signal = spec::parse_signal(given ? words[1] : "SIGTERM");
   context.load(words[0]).kill(signal, all);
   return 0;
 }

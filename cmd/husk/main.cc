@@ -21,7 +21,11 @@ void fill_standard_fds() {
     if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", O_RDWR);
 }
 
-// Returns the words that are left: the command and its arguments.
+bool asks_for_help(const std::string& word) {
+  return word == "help" || word == "h" || word == "--help" || word == "-h";
+}
+
+// Returns the words that are left: the command and its arguments. `help COMMAND` has become `COMMAND --help`.
 Args parse_globals(const Args& args, Globals& globals, bool& version) {
   std::string criu;
   globals.root = Store::default_root();
@@ -49,8 +53,9 @@ Args parse_globals(const Args& args, Globals& globals, bool& version) {
                 "--rootless: true, false or auto, got \"" + printable(globals.rootless, 80) + "\"");
   if (globals.rootless != "auto") set_rootless(globals.rootless == "true");
   if (words.empty() && !version) words = {"help"};
-  if (!words.empty() && words[0] == "help") throw HelpShown{flags.help()};
-  return words;
+  if (words.empty() || !asks_for_help(words[0])) return words;
+  if (words.size() == 1 || asks_for_help(words[1])) throw HelpShown{flags.help()};
+  return {words[1], "--help"};
 }
 
 // How an error is told.
@@ -74,12 +79,11 @@ int call(const Args& args, Globals globals, Failure& failure) {
   if (!command)
     throw Error(ErrorKind::kInvalid,
                 "No help topic for '" + printable(words[0], 80) + "': no such command (see husk --help)");
-  failure.code = command->error_code;
   if (!globals.trace.empty())
     with_context("--trace", [&] { trace::to_file(absolute_path(globals.trace), "husk"); });
   if (trace::on()) trace::add_span("arguments", begin, trace::now());
   trace::Span span(command->name);
-  Context context(std::move(globals));
+  Context context(std::move(globals), failure.code);
   return command->run(context, Args(words.begin() + 1, words.end()));
 }
 
