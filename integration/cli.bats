@@ -392,6 +392,22 @@ load helpers
     like "error" "$err" 'no-such-command'
 }
 
+@test "--debug tells what was started, with which pid" {
+    sleeper
+    ok husk --debug --log "$T/log" run --detach --bundle "$BUNDLE" --pid-file "$T/pid" "$ID"
+    ok husk --debug --log "$T/log" exec --detach --pid-file "$T/exec.pid" "$ID" sleep 77
+    like "log" "$(cat "$T/log")" 'level=debug'
+    is "stderr of exec" "$err" ""
+    if is_husk; then
+        grep "created $ID: sleep has pid $(cat "$T/pid")\"" "$T/log"
+        grep "exec in $ID: sleep has pid $(cat "$T/exec.pid")\"" "$T/log"
+    fi
+    ok husk --log "$T/quiet" exec "$ID" true
+    unlike "log" "$(cat "$T/quiet")" 'level=debug'
+    ok husk delete --force "$ID"
+    nothing_left
+}
+
 @test "flags as Go reads them: one dash or two, =VALUE, --" {
     new_bundle
     edit '.process.args = ["sleep", "1000"]'

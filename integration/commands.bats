@@ -62,13 +62,35 @@ load helpers
     done
     try husk update --resources - "$ID" < <(echo '{"memory": {"limit": 4096, "checkBeforeUpdate": true}}')
     like "checkBeforeUpdate" "$err" 'memory limit 4096 is below the [0-9]+ bytes in use'
+    try husk update --l3-cache-schema L3:0=f "$ID"
+    is "exit code" "$status" 1
+    like "error" "$err" "Intel RDT$(has_vm && echo '.* VM')"
+    has_vm || unlike "error" "$err" 'VM'
     if has_vm; then
         ok husk update --cpu-rt-period 1000000 --cpu-rt-runtime 500000 --kernel-memory-tcp 1M "$ID"
         like "warning" "$err" 'no realtime limits'
         like "warning" "$err" 'no limit of kernelTCP'
-        try husk update --l3-cache-schema L3:0=f "$ID"
-        like "error" "$err" 'Intel RDT'
     fi
+    ok husk delete --force "$ID"
+    nothing_left
+}
+
+@test "update: a limit of 0 stays as it is, -1 is none" {
+    sleeper
+    edit '.linux.resources.pids = {limit: 50}'
+    running
+    pids_limit() {
+        ok husk events --stats "$ID"
+        jq '.data.pids.limit // 0' <<<"$out"
+    }
+    ok husk update --pids-limit 0 "$ID"
+    is "limit" "$(pids_limit)" 50
+    ok husk update --resources - "$ID" < <(echo '{"pids": {"limit": 0}}')
+    is "limit" "$(pids_limit)" 50
+    ok husk update --pids-limit 60 "$ID"
+    is "limit" "$(pids_limit)" 60
+    ok husk update --pids-limit -1 "$ID"
+    is "limit" "$(pids_limit)" 0
     ok husk delete --force "$ID"
     nothing_left
 }

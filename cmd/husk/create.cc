@@ -42,6 +42,7 @@ Container create_container(Context& context, const std::string& id, const Create
   offer_notify_socket(context, bundle, options);
   trace::Span span("create container");
   Container container = Container::create(context.store(), context.new_backend(), bundle, options);
+  spdlog::debug("created {}: {} has pid {}", id, printable(process.args[0], 80), container.record().init.pid);
   stdio->close_slave();
   return container;
 }

@@ -74,6 +74,7 @@ int exec(Context& context, const Args& args) {
   std::optional<Foreground> foreground;
   if (!f.detach) foreground.emplace();
   const pid_t pid = container.exec(process, options);
+  spdlog::debug("exec in {}: {} has pid {}", words[0], printable(process.args[0], 80), pid);
   stdio.close_slave();
   return f.detach ? 0 : foreground->wait(pid, stdio.master());
 }

@@ -43,8 +43,6 @@ Args parse(UpdateFlags& f, const Args& args) {
       .text("--mem-bw-schema", f.mem_bw, "(not supported)");
   Args words = flags.parse(args);
   check_words("update", words, 1, 1);
-  if (!f.l3_cache.empty() || !f.mem_bw.empty())
-    throw Error(ErrorKind::kUnsupported, "update: Intel RDT cannot be reached from inside a VM");
   return words;
 }
 
@@ -96,7 +94,12 @@ int update(Context& context, const Args& args) {
   UpdateFlags f;
   const Args words = parse(f, args);
   Container container = context.load(words[0]);
-  const spec::Resources resources = f.resources.empty() ? from_flags(f) : read_resources(f.resources);
+  if (!f.l3_cache.empty() || !f.mem_bw.empty())
+    throw Error(ErrorKind::kUnsupported, context.backend_of(words[0]).on_this_kernel()
+                                             ? "update: husk does not set Intel RDT"
+                                             : "update: Intel RDT cannot be reached from inside a VM");
+  spec::Resources resources = f.resources.empty() ? from_flags(f) : read_resources(f.resources);
+  if (resources.pids_limit == 0) resources.pids_limit.reset();  // as runc, and as 0 of the other limits
   spec::validate_resources(resources);
   for (const std::string& warning : spec::resources_warnings(resources, "resources"))
     spdlog::warn("{}", warning);
