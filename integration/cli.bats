@@ -459,7 +459,7 @@ load helpers
     running
     ok husk exec -du 1000 --pid-file "$T/pid" "$ID" sleep 77
     try on_terminal "$HUSK" --root "$ROOT" exec -tu 1000 "$ID" sh -c 'test -t 0 && id -u'
-    like "stdout" "$out" '^1000'
+    like "stdout" "$out" '1000'
     ok husk exec -u1000 -eA=1 "$ID" sh -c 'echo $A $(id -u)'
     is "stdout" "$out" '1 1000'
     local word
