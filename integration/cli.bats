@@ -162,9 +162,9 @@ load helpers
     is "exit code" "$status" 6
     is "stdout" "$out" 'y /tmp 1000'
     # What the file leaves out is as the container's own process has it.
-    echo '{"args": ["sh", "-c", "sed -n s/^CapBnd:.//p /proc/self/status; ulimit -n"], "env": ["PATH=/bin"], "cwd": "/"}' >"$T/process.json"
+    echo '{"args": ["sh", "-c", "sed -n s/^CapBnd:.//p /proc/self/status"], "env": ["PATH=/bin"], "cwd": "/"}' >"$T/process.json"
     ok husk exec --process "$T/process.json" "$ID"
-    is "capabilities and limits" "$out" $'0000000020000420\n1024'
+    is "capabilities" "$out" 0000000020000420
 
     : >"$T/exec.pid"  # there already, and empty, as CRI-O has it
     ok husk exec --detach --pid-file "$T/exec.pid" "$ID" sleep 777

@@ -44,7 +44,6 @@ void set_user(spec::User& user, const std::string& text) {
 
 void fill_from(spec::Process& process, const spec::Process& container) {
   if (!process.capabilities) process.capabilities = container.capabilities;
-  if (process.rlimits.empty()) process.rlimits = container.rlimits;
   if (!process.oom_score_adj) process.oom_score_adj = container.oom_score_adj;
 }
 

@@ -21,7 +21,7 @@ struct ProcessFlags {
 
 // Throws kInvalid.
 spec::Process build_process(spec::Process base, const ProcessFlags& flags, const Args& args);
-// Of what exec's --process leaves out, the container's own: capabilities, rlimits, oomScoreAdj (as runc).
+// Of what exec's --process leaves out, the container's own: capabilities and oomScoreAdj (as runc).
 void fill_from(spec::Process& process, const spec::Process& container);
 // "UID" or "UID:GID".
 void set_user(spec::User& user, const std::string& text);
