@@ -451,6 +451,13 @@ silent() {
     nothing_left
 }
 
+@test "who may open forty files only can run a container" {
+    new_bundle
+    edit 'del(.process.rlimits)'
+    shell 'echo works'
+    (ulimit -n 40 && run_it && is "output" "$out" works)
+}
+
 @test "who joins the container's mount namespace, as podman cp does, is not on the host" {
     sleeper
     echo inside >"$BUNDLE/rootfs/where"

@@ -73,9 +73,10 @@ void send_request(int socket, const RequestHead& head, const spec::Config& confi
 }
 
 bool receive_request(InitRequest& r) {
-  // High enough to be out of the way of anything a container may ask to have preserved.
+  // Beyond those that are preserved, which are there already.
   if (!r.control)
-    r.control = UniqueFd(check(fcntl(kControlFd, F_DUPFD_CLOEXEC, 200), "dup of the control socket"));
+    r.control =
+        UniqueFd(check(fcntl(kControlFd, F_DUPFD_CLOEXEC, kFirstPreservedFd), "dup of the control socket"));
   send_word(r.control.get(), Word::kWaiting);
   Packet packet;
   if (!receive_packet(r.control.get(), packet, kForEver)) return false;

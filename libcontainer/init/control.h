@@ -70,7 +70,7 @@ struct InitRequest : RequestHead {
   UniqueFd new_seccomp;  // the same, where it was compiled here: the parent wants it for the next ones
   UniqueFd listener;     // the connection to the agent that answers calls, and what it is told
   std::string listener_state;
-  pid_t pid = 0;  // stage 2's, as the parent sees it
+  pid_t pid = 0;      // stage 2's, as the parent sees it
   Terminal terminal;  // of a process with one; to the very end: its leader dies when the master goes
   std::vector<std::string> warnings;
 

@@ -14,7 +14,8 @@ namespace husk {
 InitProgram::Waiting InitProgram::spawn_waiting(const std::vector<int>& preserve_fds,
                                                 bool die_with_thread) const {
   auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
-  UniqueFd copy = options_.sealed ? open_program_copy(path_) : UniqueFd();
+  const int beyond = kFirstPreservedFd + static_cast<int>(preserve_fds.size());
+  UniqueFd copy = options_.sealed ? open_program_copy(path_, beyond) : UniqueFd();
   SpawnOptions o;
   o.argv = {copy ? fd_path(copy.get()) : path_, kInitVerb};
   o.die_with_parent = die_with_thread;

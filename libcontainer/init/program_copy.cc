@@ -38,7 +38,7 @@ UniqueFd copy_sealed(int from, off_t size) {
 
 }  // namespace
 
-UniqueFd open_program_copy(const std::string& program) {
+UniqueFd open_program_copy(const std::string& program, int least) {
   static std::mutex mutex;
   static std::map<Key, UniqueFd> copies;
   UniqueFd file = open_file(program, O_RDONLY);
@@ -47,7 +47,7 @@ UniqueFd open_program_copy(const std::string& program) {
   std::lock_guard lock(mutex);
   UniqueFd& copy = copies[Key{st.st_dev, st.st_ino, st.st_mtim.tv_sec, st.st_mtim.tv_nsec}];
   if (!copy) copy = copy_sealed(file.get(), st.st_size);
-  return UniqueFd(check(fcntl(copy.get(), F_DUPFD_CLOEXEC, 100), "dup"));
+  return UniqueFd(check(fcntl(copy.get(), F_DUPFD_CLOEXEC, least), "dup of husk-init's copy"));
 }
 
 }  // namespace husk
