@@ -161,7 +161,7 @@ linux_TEST_LIBS := linux spec base
 init_TEST_LIBS := init linux spec base
 container_TEST_LIBS := container spec base
 host_TEST_LIBS := host init container linux spec base
-vm_TEST_LIBS := sandbox vm container linux spec base
+vm_TEST_LIBS := sandbox client wire vm container linux spec base
 agent_TEST_LIBS := server client guest wire init linux spec base
 # Single files of the rooms that are not otherwise needed: a fuzzer is slow to build.
 fuzz_TEST_LIBS := server client guest wire init linux spec base
@@ -169,6 +169,7 @@ fuzz_TEST_OBJS := $(patsubst %,$(BUILD)/obj/%.o,cmd/husk/exec_process cmd/husk/f
 TEST_EXT = $(NL_LIBS) -lseccomp -lcap -lgtest -lgtest_main -lpthread
 linux_TEST_EXT = -lsystemd
 agent_TEST_EXT = -lprotobuf-lite
+vm_TEST_EXT = $(agent_TEST_EXT)
 fuzz_TEST_EXT = $(agent_TEST_EXT)
 
 define unit_rule

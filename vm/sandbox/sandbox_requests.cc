@@ -163,12 +163,10 @@ void Sandbox::end_relays(std::map<std::string, ProcessEntry>& processes) {
 }
 
 void Sandbox::watch_volumes(const std::string& id) noexcept {
-  std::vector<pid_t> servers;
-  {
+  changes_->begin(id, [this] {
     std::lock_guard plug_lock(plug_mutex_);
-    if (share_) servers = share_->pids();
-  }
-  changes_->begin(id, servers);
+    return share_ ? share_->pids() : std::vector<pid_t>();
+  });
 }
 
 void Sandbox::remove(const std::string& id) {

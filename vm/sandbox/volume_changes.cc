@@ -41,13 +41,22 @@ void VolumeChanges::add(const std::string& id, const std::string& volume, Unique
   place->second.containers.insert(id);
 }
 
-void VolumeChanges::begin(const std::string& id, const std::vector<pid_t>& servers) noexcept {
+// False: there is nothing new to watch.
+bool VolumeChanges::take_trees(const std::string& id) {
+  std::lock_guard lock(mutex_);
+  for (auto& [name, volume] : volumes_)
+    if (volume.tree && volume.containers.count(id)) new_[name] = std::move(volume.tree);
+  return !stopped_ && !new_.empty();
+}
+
+void VolumeChanges::begin(const std::string& id,
+                          const std::function<std::vector<pid_t>()>& servers) noexcept {
   try {
+    if (!take_trees(id)) return;
+    std::vector<pid_t> pids = servers();  // without our lock: it may take one under which add() is called
     std::lock_guard lock(mutex_);
-    for (auto& [name, volume] : volumes_)
-      if (volume.tree && volume.containers.count(id)) new_[name] = std::move(volume.tree);
-    if (stopped_ || new_.empty()) return;
-    if (!thread_.joinable()) thread_ = std::thread([this, servers] { follow(servers); });
+    if (stopped_) return;
+    if (!thread_.joinable()) thread_ = std::thread([this, pids = std::move(pids)] { follow(pids); });
     wake();
   } catch (const std::exception& e) {
     spdlog::warn(kNotSeen, e.what());

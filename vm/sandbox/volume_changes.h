@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -23,9 +24,9 @@ class VolumeChanges {
 
   // What a container brings, before begin(): volume is the guest's path of it.
   void add(const std::string& id, const std::string& volume, UniqueFd tree);
-  // The container runs, and its volumes are watched. servers: the processes through which the guest changes
-  // files itself.
-  void begin(const std::string& id, const std::vector<pid_t>& servers) noexcept;
+  // The container runs, and its volumes are watched, if it has any. servers: asks for the processes through
+  // which the guest changes files itself; that it throws costs a warning.
+  void begin(const std::string& id, const std::function<std::vector<pid_t>()>& servers) noexcept;
   // Those are let go that no other container has.
   void remove(const std::string& id) noexcept;
   // Tells nothing more, and may be called while the guest is asked something.
@@ -39,6 +40,7 @@ class VolumeChanges {
     std::set<std::string> containers;
   };
 
+  bool take_trees(const std::string& id);
   void follow(const std::vector<pid_t>& servers);
   bool take_news(TreeWatch& watch, TreeChanges& changes);
   void wait(int watch, std::chrono::steady_clock::time_point until) const;
