@@ -104,6 +104,28 @@ load helpers
     nothing_left
 }
 
+@test "many processes that are killed at once where memory was short: the host's limit of the VM is what it was" {
+    vm_only
+    sleeper
+    edit '.linux.resources.memory = {limit: 33554432, swap: 33554432}'
+    running
+    limits() { tagged_cgroups "$TAG" | sort | while read -r folder; do cat "$folder/memory.limit_in_bytes" "$folder/memory.max" || true; done 2>/dev/null; }
+    local before i pids=()
+    before=$(limits)
+    like "limit" "$before" '[0-9]{8}'
+    try husk exec "$ID" sh -c 'head -c 100m /dev/zero | tail'
+    for i in {1..12}; do
+        husk exec "$ID" sleep 1000 </dev/null >"$T/exec-$i" 2>&1 3>&- &
+        pids+=($!)
+    done
+    until_ok "the processes" eval '[[ $("$HUSK" --root "$ROOT" "${GLOBAL[@]}" ps "$ID" | grep -c "sleep 1000") == 13 ]]'
+    ok husk exec "$ID" sh -c 'kill -9 $(pidof sleep | tr " " "\n" | grep -vx 1)'
+    wait "${pids[@]}" || true
+    is "limits" "$(limits)" "$before"
+    ok husk delete --force "$ID"
+    nothing_left
+}
+
 @test "events: the OOM killer's work is told of" {
     sleeper
     edit '.linux.resources.memory = {limit: 33554432, swap: 33554432}'

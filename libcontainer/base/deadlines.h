@@ -49,6 +49,11 @@ inline constexpr seconds kClockFollows{600};
 // husk-sandbox: between two tellings of what the host changed in volumes, where somebody in the guest watches
 // one of them, and where nobody does.
 inline constexpr milliseconds kChangesWatched{100}, kChangesUnwatched{1000};
+inline constexpr seconds kMemoryLimit{5};  // husk-sandbox: a memory limit is set back, though more is in use
+// husk-sandbox: it has no fds left for a control connection: the next look.
+inline constexpr milliseconds kNoFds{100};
+// husk: a template that could not be made is not tried again for so long.
+inline constexpr seconds kTemplateRetry{300};
 // husk-sandbox: a process that was signalled has ended, and nobody has taken any of its output for so long.
 inline constexpr seconds kLateOutput{1};
 

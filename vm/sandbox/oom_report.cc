@@ -3,8 +3,13 @@
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <charconv>
+#include <chrono>
+#include <map>
+#include <mutex>
 #include <sstream>
+#include <thread>
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
@@ -20,6 +25,9 @@ namespace {
 // What QEMU may still take meanwhile, and what our process takes to get over it.
 constexpr uint64_t kHeadroom = 64ULL << 20;
 constexpr unsigned kTakenMib = 96;
+constexpr std::chrono::milliseconds kPause{10};
+
+using Clock = std::chrono::steady_clock;
 
 // Lines are ID:CONTROLLERS:PATH; v2's has no controllers.
 std::string memory_cgroup_of(pid_t pid) {
@@ -36,6 +44,7 @@ std::string memory_cgroup_of(pid_t pid) {
   return unified;
 }
 
+// By one report at a time: another one's would be taken for what was before.
 class LowLimit {
  public:
   explicit LowLimit(const std::string& folder) {
@@ -49,24 +58,29 @@ class LowLimit {
   }
   ~LowLimit() {
     try {
-      write_file(file_, before_, false);
+      set_back();
     } catch (const Error& e) {
-      spdlog::warn("setting the memory limit back: {}", e.what());
+      spdlog::warn("the VM's memory limit stays low: {}", e.what());
     }
   }
   LowLimit(const LowLimit&) = delete;
   LowLimit& operator=(const LowLimit&) = delete;
 
  private:
+  // v1: EBUSY while more is in use than the limit allows.
+  void set_back() const {
+    const auto until = Clock::now() + deadline::kMemoryLimit;
+    for (;; std::this_thread::sleep_for(kPause)) try {
+        return write_file(file_, before_, false);
+      } catch (const Error& e) {
+        if (e.errnum() != EBUSY || Clock::now() >= until) throw;
+      }
+  }
+
   std::string file_, before_;
 };
 
-}  // namespace
-
-void report_oom(pid_t shim) {
-  Cgroup cgroup(memory_cgroup_of(shim));
-  const std::string folder = cgroup.memory_folder();
-  if (folder.empty()) return;
+void report(Cgroup& cgroup, const std::string& folder) {
   auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
   SpawnOptions options;
   options.argv = {path_join(program_dir(), "husk-shim"), "--take", std::to_string(kTakenMib)};
@@ -84,6 +98,22 @@ void report_oom(pid_t shim) {
     throw;
   }
   kill_and_reap(victim);
+}
+
+}  // namespace
+
+void report_oom(pid_t shim) {
+  static std::mutex mutex;
+  static std::map<std::string, Clock::time_point> told;  // by cgroup: when its last report began
+  const Clock::time_point known = Clock::now();
+  Cgroup cgroup(memory_cgroup_of(shim));
+  const std::string folder = cgroup.memory_folder();
+  if (folder.empty()) return;
+  std::lock_guard lock(mutex);
+  const Clock::time_point begin = Clock::now();
+  if (const auto last = told.find(folder); last != told.end() && last->second >= known) return;
+  report(cgroup, folder);
+  told[folder] = begin;
 }
 
 }  // namespace husk::vm

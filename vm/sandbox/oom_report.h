@@ -8,7 +8,8 @@ namespace husk::vm {
 
 // Lets a process of our own run out of memory in the shim's memory cgroup: a little above what is used there
 // is its limit until then. The kernel takes that process first (oom_score_adj), so the VM is not in danger.
-// Throws when that is not permitted.
+// From any thread; those that come while one is under way are told by one more. Throws when that is not
+// permitted.
 void report_oom(pid_t shim);
 
 }  // namespace husk::vm
