@@ -154,6 +154,18 @@ run_logged() {
     run_logged
     is "output" "$out" fine
     like "log" "$(cat "$T/log")" 'No space left on device'
+    rm "$T/log"
+    run_logged
+    is "output" "$out" fine
+    unlike "log of the next one, which does not try" "$(cat "$T/log")" template
+    try husk template create
+    like "error" "$err" 'No space left on device'
+    mount -o remount,size=400m "$T/templates"
+    run_logged
+    is "templates while that is remembered" "$(names)" ""
+    ok husk template create
+    is "template" "$out" "$(names)"
+    ok husk template destroy
     is "files" "$(find "$T/templates" -mindepth 1)" ""
     umount "$T/templates"
     nothing_left

@@ -13,7 +13,7 @@ constexpr const char* kUsage = "create, status or destroy";
 
 void create(const spec::Options& options, const vm::TemplateStore& templates, const vm::Size& size) {
   const vm::MachineConfig machine = vm::machine_for(options, size);
-  if (!templates.make(machine, options.virtiofsd))
+  if (!templates.make(machine, options.virtiofsd, true))
     throw Error(ErrorKind::kUnsupported, "template_cap = 0 in husk.toml: no templates are made");
   print(vm::TemplateStore::key(machine) + "\n");
 }

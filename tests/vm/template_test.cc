@@ -1,7 +1,11 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <ctime>
+
+#include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "tests/base/temp_folder.h"
@@ -114,6 +118,31 @@ TEST_F(TemplateStoreTest, AMakerThatFailsLeavesNothing) {
   TemplateStore store(folder / "templates", 100);
   EXPECT_THROW(store.make(machine, "/nonexistent"), Error);
   EXPECT_TRUE(store.list().empty());
+}
+
+TEST_F(TemplateStoreTest, WhatFailedIsNotTriedAgainForAWhile) {
+  machine.vmm = "/bin/false";
+  TemplateStore store(folder / "templates", 100);
+  const std::string failed = path_join(folder / "templates", TemplateStore::key(machine) + ".failed");
+  const auto age = [&](time_t seconds) {
+    const timespec then{time(nullptr) - seconds, 0}, times[] = {then, then};
+    ASSERT_EQ(utimensat(AT_FDCWD, failed.c_str(), times, 0), 0);
+  };
+  EXPECT_THROW(store.make(machine, "/nonexistent"), Error);
+  EXPECT_FALSE(store.make(machine, "/nonexistent"));
+  EXPECT_THROW(store.make(machine, "/nonexistent", true), Error) << "asked for by name";
+  age(deadline::kTemplateRetry.count());
+  EXPECT_THROW(store.make(machine, "/nonexistent"), Error);
+  EXPECT_FALSE(store.make(machine, "/nonexistent"));
+  age(-1000);
+  EXPECT_THROW(store.make(machine, "/nonexistent"), Error) << "the clock was set back";
+  MachineConfig other = machine;
+  other.vcpus = 2;
+  EXPECT_THROW(store.make(other, "/nonexistent"), Error);
+  EXPECT_TRUE(store.list().empty());
+  store.destroy();
+  EXPECT_TRUE(list_entries(folder / "templates").empty());
+  EXPECT_THROW(store.make(machine, "/nonexistent"), Error);
 }
 
 TEST(SavedCommandLine, HasNoKernelAndItsRamByFd) {

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <ctime>
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/file.h"
@@ -27,6 +29,7 @@ constexpr const char* kState = "state";
 constexpr const char* kInfo = "info.json";
 constexpr const char* kShare = "share";  // only while it is made
 constexpr const char* kUnfinished = ".tmp";
+constexpr const char* kFailed = ".failed";  // a file: when it could not be made
 constexpr QemuFds kAnyFds{.memory = 0};
 constexpr uint64_t kNewTemplateMib = 64;  // room for one more, before it is made
 
@@ -112,28 +115,50 @@ bool TemplateStore::is_whole(const std::string& key) const {
   }
 }
 
-bool TemplateStore::make(const MachineConfig& machine, const std::string& virtiofsd) const {
+bool TemplateStore::make(const MachineConfig& machine, const std::string& virtiofsd, bool again) const {
   if (cap_mib_ == 0) return false;
   std::string name = key(machine);
   if (is_whole(name)) return true;
+  if (!again && failed_lately(name)) return false;
   UniqueFd held = lock();
   if (is_whole(name)) return true;  // whoever we waited for has made it
+  if (!again && failed_lately(name)) return false;
   remove_outdated(machine);
   make_room();
-  with_context("making the template " + path(name), [&] {
-    std::string unfinished = path(name) + kUnfinished;
-    remove_tree(path(name));
-    remove_tree(unfinished);
-    make_dirs(unfinished, 0700);
-    try {
-      build(machine, virtiofsd, unfinished);
-      check(rename(unfinished.c_str(), path(name).c_str()), "rename " + unfinished);
-    } catch (...) {
-      remove_tree(unfinished);
-      throw;
-    }
-  });
+  try {
+    with_context("making the template " + path(name), [&] { try_build(machine, virtiofsd, name); });
+  } catch (...) {
+    // Empty, for there may be no room. Where not even that can be made, the next one tries again.
+    UniqueFd(::open((path(name) + kFailed).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    utimensat(AT_FDCWD, (path(name) + kFailed).c_str(), nullptr, 0);
+    throw;
+  }
+  unlink((path(name) + kFailed).c_str());
   return true;
+}
+
+bool TemplateStore::failed_lately(const std::string& key) const {
+  struct stat st {};
+  if (stat((path(key) + kFailed).c_str(), &st) != 0) return false;
+  const std::chrono::seconds age(time(nullptr) - st.st_mtime);
+  if (age.count() < 0 || age >= deadline::kTemplateRetry) return false;
+  spdlog::debug("without a template: making {} failed {} s ago", path(key), age.count());
+  return true;
+}
+
+void TemplateStore::try_build(const MachineConfig& machine, const std::string& virtiofsd,
+                              const std::string& key) const {
+  const std::string unfinished = path(key) + kUnfinished;
+  remove_tree(path(key));
+  remove_tree(unfinished);
+  make_dirs(unfinished, 0700);
+  try {
+    build(machine, virtiofsd, unfinished);
+    check(rename(unfinished.c_str(), path(key).c_str()), "rename " + unfinished);
+  } catch (...) {
+    remove_tree(unfinished);
+    throw;
+  }
 }
 
 // The share's device is there while the guest boots, so that its kernel knows it, and goes before the VM is
@@ -238,6 +263,8 @@ size_t TemplateStore::destroy() const {
   UniqueFd held = lock();
   std::vector<TemplateInfo> all = list();
   for (const TemplateInfo& info : all) remove(info.key);
+  for (const std::string& name : list_entries(folder_))
+    if (name.ends_with(kFailed)) unlink(path(name).c_str());
   return all.size();
 }
 

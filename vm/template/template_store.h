@@ -35,14 +35,15 @@ class TemplateStore {
   static std::string key(const MachineConfig& machine);
 
   // Makes the template for such machines unless it is there, and waits for whoever makes it just now. False:
-  // it is not worth its memory (larger than the cap). virtiofsd: its path. Single-threaded callers only;
-  // throws.
-  bool make(const MachineConfig& machine, const std::string& virtiofsd) const;
+  // no templates are made (a cap of 0), or, unless `again`, this one could not be made a short while ago
+  // (deadline::kTemplateRetry). virtiofsd: its path. Single-threaded callers only; throws.
+  bool make(const MachineConfig& machine, const std::string& virtiofsd, bool again = false) const;
   // Empty where there is no whole one (then it is removed).
   SavedVm open(const MachineConfig& machine) const;
   // In the order of their last use, the latest first.
   std::vector<TemplateInfo> list() const;
-  // Removes all that are listed; VMs made from them live on. How many there were.
+  // Removes all that are listed, and what is known of failures; VMs made from them live on. How many there
+  // were.
   size_t destroy() const;
   void remove(const std::string& key) const;
 
@@ -50,6 +51,8 @@ class TemplateStore {
   std::string path(const std::string& key) const;
   UniqueFd lock() const;
   bool is_whole(const std::string& key) const;
+  bool failed_lately(const std::string& key) const;
+  void try_build(const MachineConfig& machine, const std::string& virtiofsd, const std::string& key) const;
   void build(const MachineConfig& machine, const std::string& virtiofsd, const std::string& folder) const;
   void remove_outdated(const MachineConfig& machine) const;
   void make_room() const;
