@@ -198,6 +198,17 @@ load helpers
     ok husk delete --force "$ID"
 }
 
+@test "ps of many processes with long arguments" {
+    new_bundle
+    shell 'for i in $(seq 60); do sleep 1000 $(printf %04000d 0) & done; until [ $(pidof sleep | wc -w) = 60 ]; do :; done; echo there; wait'
+    running
+    wait_output "$ID" there
+    ok husk ps "$ID"
+    is "rows" "$(grep -c 'sleep 1000 0000000000' <<<"$out")" 60
+    ok husk delete --force "$ID"
+    nothing_left
+}
+
 @test "ps and list" {
     sleeper
     running "$ID" --pid-file "$T/pid"

@@ -34,7 +34,25 @@ Json answer(Sandbox& sandbox, Message& message) {
   }
 }
 
-// No answer would say that the VM has ended. The request comes first: husk sends it when it has connected.
+// No answer would say that the VM has ended: why one cannot be sent (it is too large) is told in its place.
+// False: then, and where nobody is there to be told.
+bool send_answer(int socket, const Json& reply) noexcept {
+  try {
+    try {
+      send_message(socket, reply);
+      return true;
+    } catch (Error& e) {
+      e.add_context("husk-sandbox, answering");
+      send_message(socket, error_to_json(e));
+      spdlog::debug("{}", e.what());
+    }
+  } catch (const std::exception& e) {  // no memory, too
+    spdlog::debug("control connection: {}", e.what());
+  }
+  return false;
+}
+
+// For want of a thread. The request comes first: husk sends it when it has connected.
 void refuse(int socket, const std::string& why) {
   spdlog::warn("a control connection is refused: {}", why);
   try {
@@ -97,7 +115,8 @@ void Server::serve_new_container(int socket, const std::string& id, std::atomic<
       const bool failed = reply.contains("error");
       if (failed) sandbox_.forsake(id);
       answered = failed || message.body.value("op", "") == "create";
-      send_message(socket, reply);
+      if (!send_answer(socket, reply))
+        throw Error(ErrorKind::kGuestDied, "the husk that wanted it has no answer");
     }
   } catch (const std::exception& e) {
     spdlog::error("creating {}: {}", id, e.what());
@@ -121,8 +140,8 @@ void Server::serve_connection(UniqueFd socket) {
       {
         Sandbox::Busy busy(sandbox_);
         Json reply = answer(sandbox_, message);
-        send_message(socket.get(), reply);
         answered = reply.contains("error");
+        send_answer(socket.get(), reply);  // one that joins and has none is given up below
       }
       if (message.body.value("op", "") == "join")
         serve_new_container(socket.get(), message.body.at("id"), answered);

@@ -102,7 +102,7 @@ class Sandbox {
   void kill(const std::string& id, int signal, bool all);
   void set_paused(const std::string& id, bool paused);
   void remove(const std::string& id);
-  Json list_processes(const std::string& id);
+  void list_processes(const std::string& id, int file);
   Json list_shims(const std::string& id);
   Json status(const std::string& id);
   // Begins to relay.

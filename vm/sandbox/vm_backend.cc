@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <utility>
@@ -290,8 +291,9 @@ void VmBackend::update(const ContainerRef& c, const spec::Resources& resources) 
 
 std::vector<ProcessRow> VmBackend::processes(const ContainerRef& c) {
   std::vector<ProcessRow> rows;
-  Json reply = ask(c, {{"op", "ps"}}, deadline::kControlReply);
-  for (const Json& p : reply.at("processes"))
+  const UniqueFd file(check(memfd_create("husk-ps", MFD_CLOEXEC), "memfd_create"));
+  ask(c, {{"op", "ps"}}, deadline::kControlReply, {file.get()});
+  for (const Json& p : Json::parse(read_file("/proc/self/fd/" + std::to_string(file.get()))))
     rows.push_back({p.at("pid"), p.at("ppid"), p.at("uid"), p.at("start"), p.at("cpu"), p.at("virtual"),
                     p.at("resident"), p.at("tty"), p.at("state"), p.at("command")});
   return rows;
