@@ -138,3 +138,27 @@ holds_no_more() {
     is "output of run $i" "$out" hello
     nothing_left_anywhere
 }
+
+@test "open files: husk-sandbox may have all that are allowed, what it starts as many as ever; while there are none requests wait" {
+    vm_only
+    GLOBAL+=(--log "$T/log")
+    soft_limit() { awk '/^Max open files/ {print $4}' "/proc/$1/limits"; }
+    sleeper
+    (ulimit -Sn 300 && running)
+    local sandbox
+    sandbox=$(part husk-sandbox "$ID")
+    is "limit of husk-sandbox" "$(soft_limit "$sandbox")" "$(ulimit -Hn)"
+    is "limit of QEMU" "$(soft_limit "$(part qemu-system "$ID")")" 300
+    is "limit of husk-shim" "$(soft_limit "$(part husk-shim "$ID")")" 300
+    # All that are open stay so. Not fewer than it polls: that is an error, too.
+    prlimit --pid "$sandbox" --nofile=12:
+    husk state "$ID" >"$T/state" 3>&- &
+    local asking=$!
+    until_ok "the warning" grep -q 'control connections wait: .*Too many open files' "$T/log"
+    prlimit --pid "$sandbox" --nofile=1000:
+    wait "$asking"
+    is "status" "$(jq -r .status "$T/state")" running
+    is "warnings" "$(grep -c 'control connections wait' "$T/log")" 1
+    ok husk delete --force "$ID"
+    nothing_left
+}

@@ -7,12 +7,14 @@
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/log.h"
+#include "libcontainer/base/process.h"
 #include "libcontainer/base/trace.h"
 #include "vm/sandbox/control_server.h"
 
 int main() {
   signal(SIGPIPE, SIG_IGN);
   try {
+    husk::raise_fd_limit();  // 7 for each process in the guest, 2 for each connection
     husk::UniqueFd creator = husk::dup_fd(husk::vm::kCreatorFd);
     husk::UniqueFd listener = husk::dup_fd(husk::vm::kListenerFd);
     close(husk::vm::kCreatorFd);

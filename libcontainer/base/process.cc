@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -14,12 +15,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 
 namespace husk {
 namespace {
+
+std::optional<rlimit> inherited_fd_limit;  // where it is not ours any more
 
 // What the child tells the parent when it cannot exec.
 struct Failure {
@@ -102,6 +106,8 @@ struct ChildPlan {
   }
   int placed = place_fds(o.fds, plan.moved, report);
   if (placed < 0) fail(report, "placing the child's fds", errno);
+  // Only now: the numbers of those that were moved may be above it.
+  if (inherited_fd_limit) setrlimit(RLIMIT_NOFILE, &*inherited_fd_limit);
   execve(plan.argv[0], plan.argv.data(), plan.env.data());
   fail(placed, plan.argv[0], errno);
 }
@@ -157,6 +163,14 @@ Child spawn(const SpawnOptions& o) {
   kill_and_reap(child);
   if (f.complete) throw Error(f.kind, f.text, f.errnum);
   throw_errno(std::string("exec ") + f.text, f.errnum);
+}
+
+void raise_fd_limit() {
+  rlimit limit{};
+  check(getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
+  const rlimit raised{limit.rlim_max, limit.rlim_max};
+  check(setrlimit(RLIMIT_NOFILE, &raised), "setrlimit");
+  inherited_fd_limit = limit;
 }
 
 ExitStatus wait_child(const Child& child, std::chrono::milliseconds timeout) {

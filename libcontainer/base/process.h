@@ -38,6 +38,10 @@ struct Child {
 // of the child are the defaults. Throws when the program cannot be executed ("exec PATH: errno").
 Child spawn(const SpawnOptions& options);
 
+// For a process that keeps many: as many open fds as it may have (RLIMIT_NOFILE's hard limit). What it spawns
+// gets the limit that it had itself. Before it has threads.
+void raise_fd_limit();
+
 // How a process ended.
 struct ExitStatus {
   int code = 0;    // exit code, when signal is 0

@@ -9,8 +9,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <memory>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 #include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/file.h"
@@ -23,6 +27,8 @@ namespace husk::vm {
 namespace {
 
 constexpr unsigned kMaxConnections = 128;
+
+using Clock = std::chrono::steady_clock;
 
 Json answer(Sandbox& sandbox, Message& message) {
   try {
@@ -84,6 +90,8 @@ class Server {
   void serve_new_container(int socket, const std::string& id, std::atomic<bool>& answered);
   void serve_connection(UniqueFd socket);
   void accept_connection();
+  int listen_again_in() const;
+  void rest(int errnum);
   [[noreturn]] void abandon();
 
   const std::string first_;  // container
@@ -93,6 +101,8 @@ class Server {
   std::atomic<bool> created_{false};
   std::atomic<unsigned> connections_{0};
   UniqueFd freed_;  // eventfd: a connection has ended while there were too many
+  Clock::time_point deaf_until_;
+  bool told_deaf_ = false;
 };
 
 // husk is gone before it had its answer (killed, say). QEMU and virtiofsd die with us, mounts and taps with
@@ -154,9 +164,23 @@ void Server::serve_connection(UniqueFd socket) {
   if (connections_-- == kMaxConnections) (void)!write(freed_.get(), &one, sizeof one);
 }
 
+// The connection stays in the queue, and would wake us at once.
+void Server::rest(int errnum) {
+  if (errnum != EMFILE && errnum != ENFILE && errnum != ENOMEM && errnum != ENOBUFS) return;
+  deaf_until_ = Clock::now() + deadline::kNoFds;
+  if (!std::exchange(told_deaf_, true))
+    spdlog::warn("control connections wait: accept: {}", std::generic_category().message(errnum));
+}
+
+// Milliseconds; -1: it listens.
+int Server::listen_again_in() const {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deaf_until_ - Clock::now());
+  return left.count() > 0 ? static_cast<int>(left.count()) : -1;
+}
+
 void Server::accept_connection() {
   const auto socket = std::make_shared<UniqueFd>(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!*socket) return;
+  if (!*socket) return rest(errno);
   ++connections_;
   try {
     std::thread([this, socket] { serve_connection(std::move(*socket)); }).detach();
@@ -176,8 +200,9 @@ int Server::run() {
   bool over = false;
   while (!over) {
     // Who comes when there are too many waits in the listener's queue.
-    fds[kListener].fd = connections_ < kMaxConnections ? listener_.get() : -1;
-    if (poll(fds, kCount, -1) < 0 && errno != EINTR) break;
+    const int deaf = listen_again_in();
+    fds[kListener].fd = connections_ < kMaxConnections && deaf < 0 ? listener_.get() : -1;
+    if (poll(fds, kCount, deaf) < 0 && errno != EINTR) break;
     if (fds[kConsole].revents && !sandbox_.console()->pump()) fds[kConsole].fd = -1;
     if (fds[kCreator].revents) {
       if (!created_ && sandbox_.is_only(first_)) abandon();

@@ -50,7 +50,11 @@ Outcome serve(Sandbox& sandbox, int socket, BootRequest& boot) {
 // not.
 Outcome accept_one(Sandbox& sandbox, int listener, UniqueFd& creator, BootRequest& boot) {
   UniqueFd socket(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
-  if (!socket) return Outcome::kWaits;
+  if (!socket) {
+    // It stays in the queue, and would wake us at once.
+    if (errno == EMFILE || errno == ENFILE) poll(nullptr, 0, static_cast<int>(deadline::kNoFds.count()));
+    return Outcome::kWaits;
+  }
   try {
     const Outcome outcome = serve(sandbox, socket.get(), boot);
     if (outcome == Outcome::kTaken) creator = std::move(socket);
