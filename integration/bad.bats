@@ -119,6 +119,27 @@ END
     nothing_left
 }
 
+@test "a cgroup that others live in is refused, and they live on" {
+    husk_only
+    sleeper
+    running
+    local group=/husk/$ID
+    # The same id below another --root has the same cgroup.
+    ROOT=$T/other create_refused "container's cgroup $group is not empty: [0-9]+ process"
+    edit --arg group "$group" '.linux.cgroupsPath = $group'
+    create_refused "container's cgroup $group is not empty" "$ID-2"
+    # Whatever else is wrong.
+    edit '.linux.namespaces |= map(if .type == "network" then .path = "/no/such/file" else . end)'
+    create_refused . "$ID-2"
+    is "the first one" "$(state_field "$ID" status)" running
+    ok husk exec "$ID" true
+    is "left" "$(find "$T/other" -mindepth 1 ! -name .vm)" ""
+    edit '.linux.cgroupsPath = "/"'
+    create_refused "the root cgroup cannot be a container's" "$ID-2"
+    ok husk delete --force "$ID"
+    nothing_left
+}
+
 @test "a container that does not exist" {
     local words
     for words in "state $ID" "start $ID" "kill $ID 9" "delete $ID" "exec $ID true" "pause $ID" "resume $ID" "ps $ID"; do

@@ -1,4 +1,4 @@
-// The container's cgroup on the host: whose it is, and the limits in it.
+// The limits of the container's cgroup on the host.
 #pragma once
 
 #include "libcontainer/linux/cgroups.h"
@@ -6,10 +6,6 @@
 #include "spec/config.h"
 
 namespace husk::host {
-
-// Throws kInvalid where other processes live in it (remove() would end them) or it is frozen (nothing would
-// start).
-void refuse_foreign_cgroup(const Cgroup& cgroup);
 
 // Limits and device rules, through the unit and in the cgroup itself; what this kernel has no means for
 // becomes a warning in the log.

@@ -315,4 +315,14 @@ void Cgroup::remove(milliseconds timeout) {
   if (first) throw *first;
 }
 
+void refuse_foreign_cgroup(const Cgroup& cgroup) {
+  if (cgroup.path() == "/")
+    throw Error(ErrorKind::kInvalid, "linux.cgroupsPath: the root cgroup cannot be a container's");
+  if (const size_t count = cgroup.pids().size())
+    throw Error(ErrorKind::kInvalid, "container's cgroup " + printable(cgroup.path()) +
+                                         " is not empty: " + std::to_string(count) + " process(es) found");
+  if (cgroup.frozen())
+    throw Error(ErrorKind::kInvalid, "container's cgroup unexpectedly frozen: " + printable(cgroup.path()));
+}
+
 }  // namespace husk

@@ -108,6 +108,10 @@ class Cgroup {
   std::vector<Hierarchy> hierarchies_;
 };
 
+// For who is about to call it a container's own, and to remove() it when something fails. Throws kInvalid
+// where others' processes live in it (they would be ended) or it is frozen (nothing would start).
+void refuse_foreign_cgroup(const Cgroup& cgroup);
+
 // The devices any container may use (runtime-spec, config-linux.md, "Default Devices", and what runc allows
 // beside them): mknod of everything, null, zero, full, random, urandom, tty, console, ptmx, pts/*, net/tun.
 const std::vector<spec::DeviceCgroup>& default_device_rules();

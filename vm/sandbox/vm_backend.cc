@@ -169,6 +169,8 @@ pid_t VmBackend::create(const CreateArgs& wanted) {
 
   Undo undo;
   undo.cgroup = cgroup_path(linux_config.cgroups_path, args.container.id, args.systemd_cgroup);
+  Cgroup cgroup(undo.cgroup);
+  refuse_foreign_cgroup(cgroup);  // before remove() could take its processes for ours
   if (args.systemd_cgroup) undo.unit = unit_name(linux_config.cgroups_path, args.container.id).unit;
   // Of the host's own there is nothing to undo.
   if (!in_host_network(*args.config))
@@ -180,7 +182,6 @@ pid_t VmBackend::create(const CreateArgs& wanted) {
   Seat seat;
   try {
     UniqueFd netns = open_network_namespace(*args.config);
-    Cgroup cgroup(undo.cgroup);
     SystemdUnit unit(undo.unit);
     if (!undo.unit.empty()) start_unit(args, unit, cgroup, undo);
     {
