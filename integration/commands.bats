@@ -170,6 +170,18 @@ load helpers
     is "map" "$(tr -s ' ' <<<"$out")" ' 0 0 1'
 }
 
+@test "exec: a large environment, by flags and from a file" {
+    sleeper
+    running
+    local long count='echo ${#A} ${#B}'
+    long=$(head -c 100000 /dev/zero | tr '\0' x)
+    is "lengths" "$(husk exec --env "A=$long" --env "B=$long" "$ID" sh -c "$count" </dev/null)" '100000 100000'
+    jq -n --arg long "$long" --arg count "$count" '{cwd: "/", args: ["/bin/sh", "-c", $count], env: ([range(10) | "E\(.)=\($long)"] + ["A=\($long)"])}' >"$T/process"
+    ok husk exec --process "$T/process" "$ID"
+    is "lengths" "$out" '100000 0'
+    ok husk delete --force "$ID"
+}
+
 # with_fds COMMAND...: of husk, which has 3 and 4 open; LISTEN_FDS=$FDS is meant for it.
 with_fds() {
     (exec 3<"$T/socket" 4<"$T/other"

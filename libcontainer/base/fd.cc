@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -64,6 +65,13 @@ std::string read_all(int fd, size_t max, std::string_view what) {
     if (out.size() > max)
       throw Error(ErrorKind::kInvalid, std::string(what) + ": larger than " + std::to_string(max) + " bytes");
   }
+}
+
+UniqueFd write_memfd(std::string_view data) {
+  UniqueFd fd(check(memfd_create("husk", MFD_CLOEXEC), "memfd_create"));
+  write_all(fd.get(), data, "writing a memfd");
+  check(lseek(fd.get(), 0, SEEK_SET), "lseek");
+  return fd;
 }
 
 void set_nonblocking(int fd, bool on) {

@@ -48,6 +48,9 @@ void write_all(int fd, std::string_view data, std::string_view what);
 // Reads until EOF; throws when more than max bytes come.
 std::string read_all(int fd, size_t max, std::string_view what);
 
+// A file in memory that holds data, to be read from its beginning. Throws.
+UniqueFd write_memfd(std::string_view data);
+
 void set_nonblocking(int fd, bool on);
 // Waits until fd is readable (or at EOF) or the milliseconds have passed (-1: no deadline). True if readable.
 bool wait_readable(int fd, int timeout_ms);

@@ -1,7 +1,6 @@
 #include "libcontainer/init/control.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -49,12 +48,6 @@ bool hear(int socket, Word::Kind kind) {
 }
 
 }  // namespace
-
-UniqueFd write_memfd(const std::string& data) {
-  UniqueFd fd(check(memfd_create("husk", MFD_CLOEXEC), "memfd_create"));
-  write_all(fd.get(), data, "writing a memfd");
-  return fd;
-}
 
 const spec::Linux& InitRequest::linux_() const {
   static const spec::Linux kNone;

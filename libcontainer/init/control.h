@@ -129,8 +129,6 @@ void send_ready(const InitRequest& request, int console);
 void hold_for_hooks(const InitRequest& request);
 // Waits for kStart, from the parent (its end ends the process) or from whoever comes to the gate.
 void wait_for_start(InitRequest& request);
-// An unnamed file with this in it.
-UniqueFd write_memfd(const std::string& data);
 // kTrace, where the request asked for it.
 void send_trace(const InitRequest& request);
 void send_error(const InitRequest& request, const Error& error) noexcept;

@@ -8,10 +8,14 @@
 #include <algorithm>
 
 #include "libcontainer/base/deadlines.h"
+#include "libcontainer/base/file.h"
 #include "libcontainer/base/trace.h"
 #include "spec/codec.h"
 
 namespace husk::vm {
+
+// stdin, stdout, stderr, husk-shim, process.
+constexpr size_t kExecFds = 5;
 
 Sandbox::Busy::Busy(Sandbox& sandbox) : sandbox_(sandbox) {
   std::lock_guard lock(sandbox_.mutex_);
@@ -71,7 +75,7 @@ void Sandbox::start(const std::string& id, std::chrono::seconds hooks) {
 
 void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
   std::string id = body.at("id");
-  if (fds.size() != 4) throw Error(ErrorKind::kInvalid, "exec: expected 4 fds");
+  if (fds.size() != kExecFds) throw Error(ErrorKind::kInvalid, "exec: expected 5 fds");
   bool ignore_paused = body.at("ignore_paused");
   {
     std::lock_guard lock(mutex_);
@@ -88,7 +92,8 @@ void Sandbox::exec(const Json& body, std::vector<UniqueFd>& fds) {
     process_id = "exec" + std::to_string(next_process_++);
   }
   trace::Span span("exec");
-  const spec::Process wanted = spec::decode_process(body.at("process").dump());
+  const spec::Process wanted =
+      spec::decode_process(read_all(fds[4].get(), kMaxSmallFile, "reading the process"));
   // One that is late may be there all the same.
   try {
     std::unique_ptr<AttachStream> stream =

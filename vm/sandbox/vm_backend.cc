@@ -233,19 +233,23 @@ pid_t VmBackend::exec(const ExecArgs& args) {
   if (geteuid() != 0) join_user_namespace(undo.shim.pid);
   UniqueFd netns = open_file("/proc/" + std::to_string(undo.shim.pid) + "/ns/net", O_RDONLY);
   UniqueFd mounts = open_file("/proc/" + std::to_string(undo.shim.pid) + "/ns/mnt", O_RDONLY);
+  // By file, since it may be larger than a message.
+  const UniqueFd process =
+      write_memfd(spec::encode_process(*args.process).dump(-1, ' ', false, Json::error_handler_t::replace));
   UniqueFd shim_socket;
   Child shim = spawn_shim(args.container.id, args.stdio, Cgroup(undo.cgroup), netns.get(),
                           {mounts.get(), kShimMountsFd}, shim_socket);
   try {
     wait_for_shim(shim_socket.get());  // else a process that ends at once would take its socket away
+    std::vector<int> fds = process_fds(args.stdio, shim_socket.get());
+    fds.push_back(process.get());
     ask(args.container,
         {{"op", "exec"},
-         {"process", spec::encode_process(*args.process)},
          {"terminal", args.stdio.terminal},
          {"shim", shim.pid},
          {"cgroup", sub_cgroup(args.cgroups)},
          {"ignore_paused", args.ignore_paused}},
-        deadline::kControlReply, process_fds(args.stdio, shim_socket.get()));
+        deadline::kControlReply, fds);
   } catch (...) {
     kill_and_reap(shim);
     throw;
