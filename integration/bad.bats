@@ -398,6 +398,28 @@ silent() {
     nothing_left
 }
 
+@test "husk-sandbox stands still and its queue is full: list shows the others, delete --force ends it" {
+    vm_only
+    sleeper
+    running
+    running "$ID-2"
+    local callers list
+    kill -STOP "$(part husk-sandbox "$ID")"
+    perl -MSocket -MErrno -e '$| = 1; while (1) { socket(my $s, AF_UNIX, SOCK_SEQPACKET | 04000, 0) or die;
+        connect($s, sockaddr_un($ARGV[0])) or $!{EAGAIN} ? last : die; push @held, $s } print "full\n"; sleep 1000' \
+        "$ROOT/.vm/$ID/control.sock" >"$T/callers" 3>&- &
+    callers=$!
+    until_ok "a full queue" grep full "$T/callers"
+    husk list >"$T/list" 2>"$T/list.err" &
+    list=$!
+    ok husk delete --force "$ID"
+    wait "$list"
+    like "list" "$(cat "$T/list")" "$ID-2 .*running"
+    kill "$callers"
+    ok husk delete --force "$ID-2"
+    nothing_left
+}
+
 @test "a full disk below --root: an error, and nothing left" {
     husk_only
     sleeper

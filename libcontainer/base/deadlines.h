@@ -10,6 +10,8 @@ using std::chrono::seconds;
 
 inline constexpr seconds kIdMapper{10};        // husk: newuidmap(1), newgidmap(1)
 inline constexpr seconds kControlConnect{10};  // husk: connect to husk-sandbox's control socket
+inline constexpr seconds kSandboxFolders{30};  // husk: another one makes, or joins, a VM
+inline constexpr seconds kLeaveSandbox{120};   // husk delete: another one takes its container out of the VM
 inline constexpr seconds kControlReply{60};    // husk: the reply of any request but create
 inline constexpr seconds kCreateReply{180};    // husk: the reply of create (boot and hooks included)
 inline constexpr seconds kShimReady{10};       // husk: husk-shim has set up its session

@@ -2,6 +2,7 @@
 
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -147,10 +148,20 @@ UniqueFd listen_at(int dir_fd, const std::string& name, int type) {
   return fd;
 }
 
-UniqueFd connect_at(int dir_fd, const std::string& name, int type) {
+UniqueFd connect_at(int dir_fd, const std::string& name, int type, std::chrono::seconds timeout) {
   UniqueFd fd(check(socket(AF_UNIX, type | SOCK_CLOEXEC, 0), "socket"));
   sockaddr_un addr = address_at(dir_fd, name);
-  check(connect(fd.get(), reinterpret_cast<sockaddr*>(&addr), sizeof addr), "connect to " + name);
+  const timeval limit{timeout.count(), 0};
+  check(setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit), "SO_SNDTIMEO");
+  int result;
+  do result = connect(fd.get(), reinterpret_cast<sockaddr*>(&addr), sizeof addr);
+  while (result != 0 && errno == EINTR);
+  if (result != 0 && errno == EAGAIN && timeout.count() > 0)
+    throw Error(
+        ErrorKind::kTimeout,
+        "connect to " + name + ": its queue has been full for " + std::to_string(timeout.count()) + " s",
+        ETIMEDOUT);
+  check(result, "connect to " + name);
   return fd;
 }
 

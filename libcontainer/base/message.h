@@ -52,7 +52,9 @@ void throw_if_error(const Json& reply);
 // Listening and connecting below an open folder, so that no path is longer than sun_path (108 bytes): the
 // address is /proc/self/fd/DIR/NAME.
 UniqueFd listen_at(int dir_fd, const std::string& name, int type);
-UniqueFd connect_at(int dir_fd, const std::string& name, int type);
+// timeout: how long the listener's queue may be full (0: for ever), and then the socket's later sends' too.
+// Throws kTimeout.
+UniqueFd connect_at(int dir_fd, const std::string& name, int type, std::chrono::seconds timeout = {});
 
 // A SOCK_STREAM connection to somebody else's socket. Throws "WHAT PATH: errno".
 UniqueFd connect_stream(const std::string& path, const std::string& what);

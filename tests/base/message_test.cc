@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
+
+#include "tests/base/temp_folder.h"
 
 namespace husk {
 namespace {
@@ -68,6 +71,29 @@ TEST(Message, APacketThatIsTooLargeIsRefused) {
   send_with_fds(ours.get(), std::string(kMaxMessage + 100, 'x'), {}, "send");
   Packet packet;
   EXPECT_THROW(receive_packet(theirs.get(), packet, std::chrono::seconds(5)), Error);
+}
+
+TEST(Message, ConnectingToAFullQueueEnds) {
+  const TempFolder temp;
+  const UniqueFd folder = open_file(temp.path, O_PATH | O_DIRECTORY);
+  const UniqueFd listener = listen_at(folder.get(), "socket", SOCK_SEQPACKET);
+  std::vector<UniqueFd> waiting;
+  int full = 0;
+  while (!full) {
+    try {
+      waiting.push_back(connect_at(folder.get(), "socket", SOCK_SEQPACKET | SOCK_NONBLOCK));
+    } catch (const Error& e) {
+      full = e.errnum();
+    }
+  }
+  EXPECT_EQ(full, EAGAIN);
+  try {
+    connect_at(folder.get(), "socket", SOCK_SEQPACKET, std::chrono::seconds(1));
+    FAIL() << "connected";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kTimeout);
+    EXPECT_EQ(e.message(), "connect to socket: its queue has been full for 1 s");
+  }
 }
 
 }  // namespace

@@ -71,10 +71,12 @@ BootRequest boot_from_json(const Json& json) {
 bool connect_control(const std::string& sandbox_folder, UniqueFd& out) {
   try {
     UniqueFd dir = open_file(sandbox_folder, O_PATH | O_DIRECTORY);
-    out = connect_at(dir.get(), kControlSocket, SOCK_SEQPACKET);
+    out = connect_at(dir.get(), kControlSocket, SOCK_SEQPACKET, deadline::kControlConnect);
     return true;
-  } catch (const Error& e) {
+  } catch (Error& e) {
     if (e.errnum() == ENOENT || e.errnum() == ECONNREFUSED) return false;
+    if (e.kind() == ErrorKind::kTimeout)
+      e.add_context("husk-sandbox in " + sandbox_folder + " does not answer");
     throw;
   }
 }

@@ -34,7 +34,8 @@ BootRequest boot_from_json(const Json& json);
 
 // As request(), over a connection that stays.
 Json converse(int socket, const Json& body, const std::vector<int>& fds, std::chrono::milliseconds timeout);
-// True if somebody listens there. A sandbox that has ended is false, whatever it left.
+// True if somebody listens there. A sandbox that has ended is false, whatever it left. Throws kTimeout
+// (deadline::kControlConnect) for one that takes no connection.
 bool connect_control(const std::string& sandbox_folder, UniqueFd& out);
 // Sends and receives; false when the other side has gone. Throws kTimeout.
 bool exchange(int socket, const Json& body, const std::vector<int>& fds, Message& reply,

@@ -1,15 +1,16 @@
 #include "vm/sandbox/sandbox_folder.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <cstdio>
 
+#include "libcontainer/base/deadlines.h"
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
+#include "libcontainer/base/lock.h"
 #include "vm/sandbox/control.h"
 
 namespace husk::vm {
@@ -30,9 +31,10 @@ SandboxFolder claim_sandbox_folder(const std::string& root, const std::string& n
                                    const std::string& from) {
   const std::string all = path_join(root, ".vm");
   make_dirs(all, 0700);
-  // Held for a mkdir and a listen only: whoever finds a folder finds a socket in it.
+  // Nobody else makes a folder meanwhile, and whoever finds one finds a socket in it.
   UniqueFd lock = open_file(all, O_RDONLY | O_DIRECTORY);
-  check(flock(lock.get(), LOCK_EX), "lock " + all);
+  if (!lock_exclusively(lock.get(), deadline::kSandboxFolders))
+    throw Error(ErrorKind::kTimeout, all + " is busy with another create", ETIMEDOUT);
   SandboxFolder folder;
   for (unsigned i = 0;; ++i) {
     // The name may still be that of a sandbox which is ending, or lives on for others.
