@@ -174,6 +174,24 @@ memory_limit_of() {
     is "status" "$(state_field "$ID-1" status)" running
 }
 
+@test "the container that holds the VM and the next that would are deleted at once: the third lives" {
+    local round holder=$ID-z
+    sleeper z
+    running "$holder"
+    for round in 1 2 3; do
+        member "a$round" "$holder"
+        running "$ID-a$round"
+        member "b$round" "$holder"
+        running "$ID-b$round"
+        husk delete --force "$holder" 2>"$T/err" &
+        ok husk delete --force "$ID-a$round"
+        wait $!
+        holder=$ID-b$round
+        is "status" "$(state_field "$holder" status)" running
+        ok husk exec "$holder" true
+    done
+}
+
 @test "a member's root and volumes: mounted after the VM's start, where nothing propagates, and very many" {
     sleeper first
     running "$ID-1"

@@ -49,6 +49,15 @@ SandboxFolder claim_sandbox_folder(const std::string& root, const std::string& n
 }
 
 void remove_sandbox_folder(const std::string& path) {
+UniqueFd lock_sandbox_folder(const std::string& path) {
+  UniqueFd folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder && errno == ENOENT) return {};
+  check(folder.get(), "open " + path);
+  if (!lock_exclusively(folder.get(), deadline::kLeaveSandbox))
+    throw Error(ErrorKind::kTimeout, path + " is busy with another delete", ETIMEDOUT);
+  return folder;
+}
+
   if (!path.empty()) remove_tree(path);
 }
 

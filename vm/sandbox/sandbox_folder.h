@@ -23,3 +23,6 @@ SandboxFolder claim_sandbox_folder(const std::string& root, const std::string& n
 void remove_sandbox_folder(const std::string& path);
 
 }  // namespace husk::vm
+// Who takes a container out of a sandbox holds this until it can be no heir of the VM's processes any more.
+// Nothing where the folder is gone. Throws kTimeout (deadline::kLeaveSandbox).
+UniqueFd lock_sandbox_folder(const std::string& path);

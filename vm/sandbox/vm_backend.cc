@@ -355,6 +355,9 @@ bool VmBackend::leave_sandbox(const ContainerRef& c, const Undo& undo) {
 void VmBackend::remove(const ContainerRef& c) {
   Undo undo;
   if (!Undo::load(c.folder, undo)) return;
+  // Else another delete, who was told that we live on, could move the VM into a cgroup that we are about to
+  // empty.
+  const UniqueFd lock = lock_sandbox_folder(undo.sandbox_folder);
   const bool vm_ended = leave_sandbox(c, undo);
   kill_process(undo.shim);
   if (!undo.cgroup.empty()) {
