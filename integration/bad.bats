@@ -441,6 +441,27 @@ silent() {
     done
 }
 
+@test "no file more below --root, at any moment of a create: an error, and nothing left" {
+    husk_only
+    sleeper
+    local files
+    mkdir -p "$ROOT"
+    status=1
+    for ((files = 2; status != 0 && files < 40; ++files)); do
+        mount -t tmpfs -o size=1m,nr_inodes=$files tmpfs "$ROOT"
+        try husk create --bundle "$BUNDLE" "$ID" </dev/null
+        if ((status != 0)); then
+            like "error" "$err" 'No space left'
+            is "left with $files" "$(find "$ROOT" -mindepth 1 ! -name .vm)" ""
+        else
+            ok husk delete --force "$ID"
+        fi
+        umount "$ROOT"
+    done
+    is "exit code with $files" "$status" 0
+    nothing_left
+}
+
 @test "kill -9 of husk in the middle of a create" {
     husk_only
     sleeper

@@ -16,18 +16,17 @@
 namespace husk::vm {
 namespace {
 
-// False: there is something of that name.
-bool make_or_move(const std::string& path, const std::string& from) {
-  const int result = from.empty()
-                         ? mkdir(path.c_str(), 0700)
-                         : renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
-  if (result != 0 && errno != EEXIST) throw_errno((from.empty() ? "mkdir " : "rename to ") + path);
-  return result == 0;
+void make_or_move(const std::string& path, const std::string& from) {
+  if (from.empty())
+    check(mkdir(path.c_str(), 0700), "mkdir " + path);
+  else
+    check(renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE), "rename to " + path);
 }
 
 }  // namespace
 
 SandboxFolder claim_sandbox_folder(const std::string& root, const std::string& name, bool join,
+                                   const std::function<void(const std::string&)>& before_making,
                                    const std::string& from) {
   const std::string all = path_join(root, ".vm");
   make_dirs(all, 0700);
@@ -39,16 +38,17 @@ SandboxFolder claim_sandbox_folder(const std::string& root, const std::string& n
   for (unsigned i = 0;; ++i) {
     // The name may still be that of a sandbox which is ending, or lives on for others.
     folder.path = path_join(all, i ? name + "." + std::to_string(i) : name);
-    if (make_or_move(folder.path, from)) break;
+    if (!path_exists(folder.path)) break;
     if (join && connect_control(folder.path, folder.control)) return folder;
   }
+  before_making(folder.path);
+  make_or_move(folder.path, from);
   if (!from.empty()) return folder;
   UniqueFd dir = open_file(folder.path, O_PATH | O_DIRECTORY);
   folder.listener = listen_at(dir.get(), kControlSocket, SOCK_SEQPACKET);
   return folder;
 }
 
-void remove_sandbox_folder(const std::string& path) {
 UniqueFd lock_sandbox_folder(const std::string& path) {
   UniqueFd folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder && errno == ENOENT) return {};
@@ -58,6 +58,7 @@ UniqueFd lock_sandbox_folder(const std::string& path) {
   return folder;
 }
 
+void remove_sandbox_folder(const std::string& path) {
   if (!path.empty()) remove_tree(path);
 }
 

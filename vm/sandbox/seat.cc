@@ -102,18 +102,21 @@ Seat take_seat(const BackendOptions& o, const Backend::CreateArgs& args, Cgroup&
   cgroup.create();  // before the VM knows of us: it may have to move in
   PooledVm waiting;
   if (named.empty()) waiting = take_waiting(o, args, role);
+  const auto note = [&](const std::string& folder) {
+    undo.sandbox_folder = folder;
+    undo.save(args.container.folder);
+  };
   for (int i = 0; i < kAttempts; ++i) {
     SandboxFolder place;
     if (named.empty()) {
       place = claim_sandbox_folder(o.root, role.pod.empty() ? args.container.id : role.pod, !role.pod.empty(),
-                                   waiting.path);
+                                   note, waiting.path);
     } else {
       place.path = named;
       if (!connect_control(named, place.control)) break;
     }
-    undo.sandbox_folder = place.path;
-    undo.save(args.container.folder);
     if (place.control) {
+      note(place.path);
       UniqueFd connection = dup_fd(place.control.get());
       if (!join(args, std::move(place.control), role.is_sandbox, undo)) continue;
       apply_host_limits(cgroup, undo.unit, host_resources(*args.config, nullptr));
