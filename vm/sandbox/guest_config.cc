@@ -13,6 +13,7 @@
 #include "libcontainer/base/error.h"
 #include "libcontainer/base/file.h"
 #include "libcontainer/base/root.h"
+#include "libcontainer/base/rootless.h"
 #include "libcontainer/linux/namespaces.h"
 #include "vm/net/user_network.h"
 #include "vm/sandbox/host_socket.h"
@@ -155,6 +156,14 @@ bool drop_privileged_binds(spec::Config& config) {
   return true;
 }
 
+// Nobody could enforce rules on an ordinary user's containers on a host, so engines give them none, and bind
+// the devices that were asked for.
+void allow_without_rules(spec::Config& config) {
+  if (!config.linux_->resources) config.linux_->resources.emplace();
+  std::vector<spec::DeviceCgroup>& rules = config.linux_->resources->devices;
+  if (rules.empty()) rules.push_back({true, "a", {}, {}, "rwm"});
+}
+
 // Podman's `-v SOURCE:DESTINATION:O` and image mounts: its folders are the host's, so the overlay is, too.
 void translate_overlay(spec::Mount& mount, const GuestConfigArgs& args, const std::string& name,
                        GuestConfig& guest) {
@@ -286,6 +295,7 @@ GuestConfig make_guest_config(const spec::Config& host, const GuestConfigArgs& a
     for (spec::Namespace& ns : config.linux_->namespaces) ns.path = guest_namespace(ns, args);
     guest.devices = translate_devices(config);
     guest.devices.all = guest.devices.all || privileged;
+    if (is_rootless()) allow_without_rules(config);
   }
   return guest;
 }
