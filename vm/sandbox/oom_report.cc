@@ -36,8 +36,8 @@ std::string memory_cgroup_of(pid_t pid) {
   while (std::getline(lines, line)) {
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1),
-                      path = line.substr(second + 1);
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    std::string path = line.substr(second + 1);
     if (("," + controllers + ",").find(",memory,") != std::string::npos) return path;
     if (controllers.empty()) unified = path;
   }

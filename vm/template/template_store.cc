@@ -129,8 +129,8 @@ bool TemplateStore::make(const MachineConfig& machine, const std::string& virtio
     with_context("making the template " + path(name), [&] { try_build(machine, virtiofsd, name); });
   } catch (...) {
     // Empty, for there may be no room. Where not even that can be made, the next one tries again.
-    UniqueFd(::open((path(name) + kFailed).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-    utimensat(AT_FDCWD, (path(name) + kFailed).c_str(), nullptr, 0);
+    const UniqueFd file(::open((path(name) + kFailed).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    if (file) futimens(file.get(), nullptr);
     throw;
   }
   unlink((path(name) + kFailed).c_str());
