@@ -107,6 +107,19 @@ TEST_F(TemplateStoreTest, AHalfMadeOneIsNotUsedAndGoes) {
   EXPECT_FALSE(path_exists(path));
 }
 
+TEST_F(TemplateStoreTest, TheOneUsedLastIsFirstThoughItWasInTheSameSecond) {
+  TemplateStore store(folder / "templates", 100);
+  for (long i : {3, 9, 1, 7, 5}) {
+    const std::string path = path_join(folder / "templates", std::to_string(i));
+    make_dirs(path);
+    const timespec used{1000, i}, times[] = {used, used};
+    ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+  }
+  std::string keys;
+  for (const TemplateInfo& info : store.list()) keys += info.key;
+  EXPECT_EQ(keys, "97531");
+}
+
 TEST_F(TemplateStoreTest, WithoutACapNoneIsMade) {
   TemplateStore store(folder / "templates", 0);
   EXPECT_FALSE(store.make(machine, "/nonexistent"));

@@ -205,7 +205,7 @@ SavedVm TemplateStore::open(const MachineConfig& machine) const {
 }
 
 std::vector<TemplateInfo> TemplateStore::list() const {
-  std::vector<std::pair<time_t, TemplateInfo>> found;
+  std::vector<std::pair<int64_t, TemplateInfo>> found;  // with nanoseconds: two may be made in one second
   DIR* dir = opendir(folder_.c_str());
   if (!dir) return {};
   while (const dirent* entry = readdir(dir)) {
@@ -219,7 +219,7 @@ std::vector<TemplateInfo> TemplateStore::list() const {
     } catch (const std::exception&) {
       // it is being removed just now
     }
-    found.emplace_back(st.st_mtime, std::move(info));
+    found.emplace_back(st.st_mtim.tv_sec * 1'000'000'000 + st.st_mtim.tv_nsec, std::move(info));
   }
   closedir(dir);
   std::stable_sort(found.begin(), found.end(),
