@@ -109,6 +109,19 @@ END
     nothing_left
 }
 
+@test "husk's own folders below the root are no containers" {
+    husk_only
+    sleeper
+    running
+    for id in .vm .pool .other; do
+        try husk delete --force "$id"
+        is "exit code for $id" "$status" 1
+        like "error for $id" "$err" "invalid id format: ..$id"
+    done
+    ok husk exec "$ID" true
+    ok husk delete --force "$ID"
+}
+
 @test "an id in use" {
     sleeper
     running

@@ -60,8 +60,13 @@ load helpers
         is "exit code of $bad" "$status" 1
         is "lines of the error of $bad" "$(wc -l <<<"$err")" 1
     done
-    try husk update --resources - "$ID" < <(echo '{"memory": {"limit": 4096, "checkBeforeUpdate": true}}')
-    like "checkBeforeUpdate" "$err" 'memory limit 4096 is below the [0-9]+ bytes in use'
+    ok husk exec "$ID" dd if=/dev/zero of=/dev/shm/file bs=1M count=2
+    try husk update --resources - "$ID" < <(echo '{"memory": {"limit": 1048576, "checkBeforeUpdate": true}}')
+    like "checkBeforeUpdate" "$err" 'memory limit 1048576 is below the [0-9]+ bytes in use'
+    if has_vm; then
+        try husk update --memory 4096 "$ID"
+        like "too little for anything" "$err" 'memory.limit: 4096 bytes are less than a process takes'
+    fi
     try husk update --l3-cache-schema L3:0=f "$ID"
     is "exit code" "$status" 1
     like "error" "$err" "Intel RDT$(has_vm && echo '.* VM')"

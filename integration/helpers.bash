@@ -100,7 +100,7 @@ common_teardown_file() { rm -rf --one-file-system "$FILE_DIR"; }
 common_teardown() {
     local id
     if [[ -d $ROOT ]]; then
-        for id in $(find "$ROOT" -mindepth 1 -maxdepth 1 -type d -printf "%f "); do
+        for id in $(find "$ROOT" -mindepth 1 -maxdepth 1 -type d ! -name ".*" -printf "%f "); do
             timeout -k 5 "$LIMIT" "$HUSK" --root "$ROOT" delete --force "$id" 3>&- || echo "teardown: delete --force $id: exit $?"
         done
     fi

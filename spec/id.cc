@@ -15,7 +15,7 @@ void validate_id(const std::string& id) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            c == '+' || c == '-' || c == '.';
   });
-  if (!good || id == "." || id == "..")
+  if (!good || id[0] == '.')
     throw Error(ErrorKind::kInvalid, "invalid id format: \"" + printable(id, 128) + "\"");
 }
 

@@ -66,7 +66,11 @@ void hello(const agent::HelloRequest& request, agent::HelloReply& reply) {
 }
 
 void mount_share(guest::Guest& guest, const agent::MountShareRequest& request) {
-  if (owns_machine() && request.realtime_ns() > 0) guest::set_clock(request.realtime_ns());
+  if (owns_machine() && request.realtime_ns() > 0) {
+    const int64_t before = trace::now();
+    guest::set_clock(request.realtime_ns());
+    trace::shift(trace::now() - before);
+  }
   trace::Span span("MountShare");
   guest.mount_share(checked_id(request.tag()), request.plugged_late());
 }

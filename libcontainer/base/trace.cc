@@ -114,6 +114,14 @@ std::vector<Event> take() {
   return std::exchange(sink().kept, {});
 }
 
+void shift(int64_t ns) {
+  std::lock_guard lock(sink().mutex);
+  for (Event& event : sink().kept) {
+    event.begin_ns += ns;
+    event.end_ns += ns;
+  }
+}
+
 int64_t now() {
   timespec time{};
   clock_gettime(CLOCK_REALTIME, &time);

@@ -26,6 +26,8 @@ void to_file(const std::string& path, const std::string& program);
 void to_memory(const std::string& program);
 bool on();
 std::vector<Event> take();
+// The clock has been set: what was kept before moves by so much.
+void shift(int64_t ns);
 
 int64_t now();
 // What Span does by itself; for a beginning that lies before the trace's.
