@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <utility>
@@ -296,7 +295,7 @@ void VmBackend::update(const ContainerRef& c, const spec::Resources& resources) 
 
 std::vector<ProcessRow> VmBackend::processes(const ContainerRef& c) {
   std::vector<ProcessRow> rows;
-  const UniqueFd file(check(memfd_create("husk-ps", MFD_CLOEXEC), "memfd_create"));
+  const UniqueFd file = write_memfd({});
   ask(c, {{"op", "ps"}}, deadline::kControlReply, {file.get()});
   for (const Json& p : Json::parse(read_file("/proc/self/fd/" + std::to_string(file.get()))))
     rows.push_back({p.at("pid"), p.at("ppid"), p.at("uid"), p.at("start"), p.at("cpu"), p.at("virtual"),
