@@ -239,7 +239,7 @@ check-integration: all $(TOOLS)
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest guest-debian
 	@tests/run-integration $(BUILD) $(FILES)
 check-integration-host: all $(TOOLS) # the command line's tests in the lane without a VM
-	@HUSK_FLAGS=--vm=none RESULT=integration-host tests/run-integration $(BUILD) $(or $(FILES),cli.bats inside.bats stdio.bats bad.bats config.bats commands.bats paths.bats)
+	@HUSK_FLAGS=--vm=none RESULT=integration-host tests/run-integration $(BUILD) $(or $(FILES),cli.bats flags.bats inside.bats stdio.bats bad.bats config.bats commands.bats paths.bats)
 check-kvm: all $(TOOLS) ## the command line's tests with KVM, in a guest for which QEMU emulates SVM (root, 8 minutes): FILES="-f REGEX cli.bats"
 	@$(MAKE) --no-print-directory kernel && $(MAKE) --no-print-directory guest guest-debian
 	@BUILD=$(abspath $(BUILD)) integration/kvm/run $(FILES)
